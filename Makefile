@@ -1,0 +1,56 @@
+# Paths are relative throughout: make cannot hold a folder name with a space in a list.
+# Every command first sets up what is missing. To use an environment of your own (conda,
+# Binder), name its Python and nothing is set up: make test PY=python
+
+PY = .venv/bin/python
+
+.PHONY: help setup course test lab render site lint format lock clean distclean
+
+help: ## list these commands
+	@echo 'make course and make test are all a newcomer needs. The commands:'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: ## make .venv and install Graphviz (the other commands do this too)
+ifeq ($(PY),.venv/bin/python)
+	@sh scripts/setup.sh $(if $(filter setup,$(MAKECMDGOALS)),--say)
+endif
+
+course: setup ## execute the notebooks afresh and build the pages in _build/html
+	$(PY) scripts/render.py --into _build/executed
+	$(PY) site/build.py --notebooks _build/executed
+
+test: lint ## run everything that checks: style, all notebooks, all tests
+	$(PY) -m pytest --nbmake --overwrite
+
+lab: setup ## open JupyterLab on the notebooks
+	$(PY) scripts/lab.py
+
+render: setup ## execute the notebooks and replace notebooks/*.ipynb
+	$(PY) scripts/render.py
+
+site: setup ## build the pages in _build/html from the stored outputs
+	$(PY) site/build.py --notebooks notebooks
+
+lint: setup ## check style and format of the code, in notebooks too
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+format: setup ## put code in order, in the sources of notebooks too
+	$(PY) -m ruff format --extend-exclude '*.ipynb' .
+	$(PY) scripts/format_notebooks.py
+
+lock: setup ## renew requirements.lock (to the newest: LOCK_OPTIONS=--upgrade)
+	mkdir -p _build
+	cp requirements.lock _build/requirements.lock
+	$(PY) -m uv pip compile pyproject.toml --group dev $(LOCK_OPTIONS) --output-file _build/requirements.lock \
+		--universal --python-version 3.12 --generate-hashes --only-binary :all: --no-config \
+		--no-annotate --custom-compile-command 'make lock' --quiet
+	mv -f _build/requirements.lock requirements.lock
+
+clean: ## delete what was built and cached, but not .venv
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis .jupyter_cache build
+	find . \( -name .venv -o -name .git \) -prune -o \
+		\( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
+
+distclean: clean ## clean, and delete .venv too
+	rm -rf .venv *.egg-info

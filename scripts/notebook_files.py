@@ -1,0 +1,324 @@
+"""The two files of a notebook: the text we write (.md) and what a run makes of it (.ipynb).
+
+The .md is the only source. This module reads it, ties a run to what it was made from
+(`key_of`), puts a run into the one form that is stored (`finish`), and says whether a stored
+.ipynb still belongs to its .md (`why_stale`). No kernel is started here.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+import re
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+import jupytext
+import nbformat
+from jupytext.config import load_jupytext_config
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Raise it when `finish` changes what is stored: every stored .ipynb is then stale.
+FORM = 1
+
+IMAGES = ("image/png", "image/svg+xml", "image/jpeg", "image/gif")
+
+# What JupyterLab writes down when its kernel starts, without the Python version, which would
+# make the same notebook differ between two machines.
+LANGUAGE = {
+    "codemirror_mode": {"name": "ipython", "version": 3},
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "name": "python",
+    "nbconvert_exporter": "python",
+    "pygments_lexer": "ipython3",
+}
+
+# Left in a notebook by whoever opened or ran it; no part of the course.
+PASSING_CELL_METADATA = ("collapsed", "scrolled", "trusted", "execution", "ExecuteTime")
+
+
+class CourseError(Exception):
+    """An error that the person at the keyboard can put right; its text is one clear sentence."""
+
+
+# --- The source --------------------------------------------------------------
+
+
+def sources(root: Path = ROOT) -> list[Path]:
+    """Return the .md files of the course, in order."""
+    return sorted((root / "notebooks").glob("*.md"))
+
+
+def select(names: list[str], root: Path = ROOT) -> list[Path]:
+    """Return the sources that were asked for by name, file or leading number; all if none were."""
+    found = sources(root)
+    if not names:
+        return found
+    chosen = []
+    for name in names:
+        stem = Path(name).stem
+        hits = [p for p in found if stem in (p.stem, p.stem.split("-")[0])]
+        if not hits:
+            known = ", ".join(p.stem for p in found) or "none"
+            raise CourseError(f"No notebook is called «{name}»; there are: {known}.")
+        chosen += [p for p in hits if p not in chosen]
+    return chosen
+
+
+def read_text(text: str, source: Path) -> NotebookNode:
+    """Read a source's text as a notebook without outputs."""
+    try:
+        return jupytext.reads(text, fmt="md:myst", config=load_jupytext_config(str(source)))
+    except Exception as error:
+        raise CourseError(f"{source.name} cannot be read as a notebook: {error}") from error
+
+
+def write_text(nb: NotebookNode, source: Path) -> str:
+    """Return the text that JupyterLab writes when it saves this notebook as `source`."""
+    # Jupytext writes its options into the notebook it is given.
+    config = load_jupytext_config(str(source))
+    return jupytext.writes(copy.deepcopy(nb), fmt="md:myst", config=config)
+
+
+def tidy(text: str, source: Path) -> str:
+    """Return the same source the way JupyterLab saves it, captions and alt texts on one line.
+
+    Saving without a change leaves a file as it was only if it has this form.
+    """
+    nb = read_text(text, source)
+    for cell in nb.cells:
+        options = cell.metadata.get("mystnb", {})
+        for part, field in (("figure", "caption"), ("image", "alt")):
+            value = options.get(part, {}).get(field)
+            if isinstance(value, str):
+                options[part][field] = " ".join(value.split())
+    return write_text(nb, source)
+
+
+# --- The key -----------------------------------------------------------------
+
+
+def key_files(source: Path, root: Path = ROOT) -> list[Path]:
+    """Return what the outputs of a notebook depend on, other than the Python it runs under."""
+    with (root / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)
+    modules = project.get("tool", {}).get("setuptools", {}).get("py-modules", [])
+    files = [source, root / "requirements.lock"]
+    files += [root / (name.replace(".", "/") + ".py") for name in modules]
+    files += sorted(root.glob("*.mplstyle"))
+    files += sorted(p for p in (root / "data").glob("*") if p.suffix in {".csv", ".yml", ".yaml"})
+    for path in files:
+        if not path.is_file():
+            raise CourseError(
+                f"{path.relative_to(root).as_posix()} is missing, and the notebooks depend on it; "
+                "put it back, or take it out of pyproject.toml."
+            )
+    return files
+
+
+def key_of(source: Path, root: Path = ROOT) -> str:
+    """Return the sha256 of everything the outputs of a notebook depend on."""
+    digest = hashlib.sha256(f"form {FORM}\n".encode())
+    for path in key_files(source, root):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
+    return digest.hexdigest()
+
+
+# --- The stored form ---------------------------------------------------------
+
+
+def figure_of(cell: NotebookNode) -> dict | None:
+    """Return name, caption and alt text as the cell's header gives them; None without a figure."""
+    options = cell.metadata.get("mystnb") or {}
+    if cell.cell_type != "code" or "figure" not in options:
+        return None
+    figure = options["figure"] or {}
+    alt = (options.get("image") or {}).get("alt")
+    return {
+        "name": str(figure.get("name") or "").strip(),
+        "caption": " ".join(str(figure.get("caption") or "").split()),
+        "alt": " ".join(str(alt or "").split()),
+    }
+
+
+def role_of(output: NotebookNode) -> str | None:
+    """Return what an output is for: "figure-text", "living", or None."""
+    return (output.get("metadata", {}).get("course") or {}).get("role")
+
+
+def image_type(output: NotebookNode) -> str | None:
+    """Return the image type of an output that a page shows as an image."""
+    data = output.get("data", {})
+    if "text/html" in data:
+        return None
+    return next((mime for mime in IMAGES if mime in data), None)
+
+
+def figure_number(name: str, position: int) -> str:
+    """Return the number of a notebook's figure: 12.3 is the third of lecture 12."""
+    lecture = re.match(r"\d+", name)
+    return f"{int(lecture[0])}.{position}" if lecture else str(position)
+
+
+def finish(nb: NotebookNode, name: str, key: str) -> NotebookNode:
+    """Return a run in the form that is stored: the same bytes for the same outputs.
+
+    Caption and alt text go beside the image as text, since neither a code host nor JupyterLab
+    shows a cell's header; the pages leave that text out and set caption and alt text properly.
+    """
+    nb = nbformat.from_dict(json.loads(json.dumps(nb)))
+    jupytext_metadata = dict(nb.metadata.get("jupytext", {}))
+    jupytext_metadata.pop("text_representation", None)
+    nb.metadata = NotebookNode(
+        course={"key": key},
+        jupytext=jupytext_metadata,
+        kernelspec=nb.metadata.get("kernelspec", {}),
+        language_info=LANGUAGE,
+    )
+    nb.nbformat, nb.nbformat_minor = 4, 5
+
+    seen: Counter[str] = Counter()
+    runs = figures = 0
+    for cell in nb.cells:
+        digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:12]
+        seen[digest] += 1
+        cell["id"] = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
+        for field in PASSING_CELL_METADATA:
+            cell.metadata.pop(field, None)
+        if cell.cell_type != "code":
+            continue
+        cell.execution_count = None
+        if cell.source.strip():
+            runs += 1
+            cell.execution_count = runs
+        figure = figure_of(cell)
+        if figure:
+            figures += 1
+        outputs: list[NotebookNode] = []
+        for output in cell.outputs:
+            if role_of(output) == "figure-text":
+                continue
+            if output.output_type == "execute_result":
+                output.execution_count = runs
+            last = outputs[-1] if outputs else {}
+            if output.output_type == "stream" == last.get("output_type"):
+                # How often a kernel flushes its stream is a matter of timing.
+                if output.name == last.name:
+                    last.text += output.text
+                    continue
+            outputs.append(output)
+            mime = image_type(output)
+            if mime and figure:
+                outputs.append(_describe(output, mime, figure, figure_number(name, figures)))
+        cell.outputs = outputs
+    return nb
+
+
+def _describe(output: NotebookNode, mime: str, figure: dict, number: str) -> NotebookNode:
+    """Write the alt text into an image's metadata; return caption and alt text as an output."""
+    about = output.metadata.setdefault(mime, {})
+    alt = figure["alt"] or " ".join(str(about.get("alt") or "").split())
+    about["alt"] = alt
+    if "text/plain" in output.data:
+        # Else «<Figure size 700x500 with 1 Axes>», which helps nobody.
+        output.data["text/plain"] = alt or f"Figure {number}"
+    escaped = re.sub(r"([\\`*_$<\[\]|~#])", r"\\\1", alt)
+    return nbformat.v4.new_output(
+        "display_data",
+        data={
+            "text/markdown": (
+                f'<a id="{figure["name"]}"></a>**Figure {number}.** {figure["caption"]}\n\n'
+                f"*Description:* {escaped}"
+            ),
+            "text/plain": f"Figure {number}. {figure['caption']}\n\nDescription: {alt}",
+        },
+        metadata={"course": {"role": "figure-text"}},
+    )
+
+
+def to_bytes(nb: NotebookNode) -> bytes:
+    """Return a notebook as Jupyter's own writer puts it into a file."""
+    return (nbformat.writes(nb, version=nbformat.NO_CONVERT) + "\n").encode()
+
+
+def replace(path: Path, content: bytes) -> bool:
+    """Put a file in place as a whole or not at all; return whether its bytes changed."""
+    if path.is_file() and path.read_bytes() == content:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return True
+
+
+# --- Agreement of the two ----------------------------------------------------
+
+
+def heading_before(nb: NotebookNode, index: int) -> str:
+    """Return the nearest heading at or above a cell, to say where it is."""
+    for cell in reversed(nb.cells[: index + 1]):
+        if cell.cell_type == "markdown":
+            found = re.findall(r"^#{1,6}\s+(.+?)\s*$", without_fences(cell.source), re.MULTILINE)
+            if found:
+                return found[-1]
+    return ""
+
+
+def without_fences(markdown: str) -> str:
+    """Return Markdown without its fenced code."""
+    return re.sub(r"^(`{3,}|~{3,})[^\n]*\n.*?^\1\s*$", "", markdown, flags=re.MULTILINE | re.DOTALL)
+
+
+def place(nb: NotebookNode, index: int) -> str:
+    """Return a cell's place in words, counting from 1 as a reader does."""
+    heading = heading_before(nb, index)
+    return f"cell {index + 1}" + (f" (under «{heading}»)" if heading else "")
+
+
+def _plain(cell: NotebookNode) -> tuple:
+    metadata = {k: v for k, v in cell.metadata.items() if k not in PASSING_CELL_METADATA}
+    return cell.cell_type, cell.source.rstrip(), json.dumps(metadata, sort_keys=True)
+
+
+def why_stale(source: Path, root: Path = ROOT) -> str | None:
+    """Return one sentence that says why a stored .ipynb is out of date, and what to do."""
+    stored = source.with_suffix(".ipynb")
+    remedy = "run `make render`."
+    if not stored.is_file():
+        return f"{stored.name} is missing; {remedy}"
+    try:
+        nb = nbformat.read(stored, as_version=nbformat.NO_CONVERT)
+    except Exception as error:
+        return f"{stored.name} is no readable notebook ({type(error).__name__}); {remedy}"
+    text = read_text(source.read_text(encoding="utf-8"), source)
+    for index, cell in enumerate(text.cells):
+        if index >= len(nb.cells) or _plain(cell) != _plain(nb.cells[index]):
+            return f"{stored.name} is stale: {place(text, index)} differs in the .md; {remedy}"
+    if len(nb.cells) > len(text.cells):
+        return f"{stored.name} is stale: it has cells that the .md no longer has; {remedy}"
+    if nb.metadata.get("course", {}).get("key") != key_of(source, root):
+        return (
+            f"{stored.name} is stale: a module, the style sheet, the data or the lock changed "
+            f"since it was made; {remedy}"
+        )
+    return None
+
+
+def orphans(root: Path = ROOT) -> list[str]:
+    """Return one sentence for each .ipynb that has no .md."""
+    return [
+        f"{path.name} has no {path.stem}.md; delete it, or bring its source back."
+        for path in sorted((root / "notebooks").glob("*.ipynb"))
+        if not path.with_suffix(".md").is_file()
+    ]

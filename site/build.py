@@ -1,0 +1,188 @@
+"""Build the pages of the course from executed notebooks: `make site`, `make course`.
+
+build.py [--notebooks DIR] [--out DIR]
+
+Nothing is executed. The pages are put together in _build/site-src and built by Sphinx with
+warnings as errors; they replace those in --out (default _build/html) only when that succeeded.
+They need no network: mathematics, fonts and scripts lie beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import yaml
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parents[1]
+SITE = ROOT / "site"
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from notebook_files import CourseError, figure_of, image_type, role_of  # noqa: E402
+
+
+def page_of(nb: NotebookNode) -> NotebookNode:
+    """Return a notebook as Sphinx should read it.
+
+    Caption and alt text come from the cell's header, so the text beside the image goes. MyST-NB
+    makes a figure of every output of a figure's cell; so the image gets a cell of its own.
+    """
+    cells = []
+    for cell in nb.cells:
+        figure = figure_of(cell)
+        if figure is None:
+            cells.append(cell)
+            continue
+        options = cell.metadata.pop("mystnb")
+        before, after, image = [], [], None
+        for output in cell.outputs:
+            if role_of(output) == "figure-text":
+                continue
+            if image is None and image_type(output):
+                image = output
+            else:
+                (before if image is None else after).append(output)
+        if image is None:
+            raise CourseError(f"The figure {figure['name']} has no image; run `make render`.")
+        about = image.metadata.get(image_type(image), {})
+        options.setdefault("image", {})["alt"] = figure["alt"] or about.get("alt", "")
+        options["figure"]["caption"] = figure["caption"]
+        cell.outputs = before
+        cells += [cell, _outputs_only([image], f"{cell.id}-image", {"mystnb": options})]
+        if after:
+            cells.append(_outputs_only(after, f"{cell.id}-after", {}))
+    nb.cells = cells
+    # Else MyST-NB shows them as front matter.
+    nb.metadata.pop("course", None)
+    nb.metadata.pop("jupytext", None)
+    return nb
+
+
+def _outputs_only(outputs: list[NotebookNode], identity: str, metadata: dict) -> NotebookNode:
+    # MyST-NB passes over a cell without source.
+    cell = nbformat.v4.new_code_cell("# shown above", outputs=outputs, metadata=metadata)
+    cell["id"] = identity
+    cell.metadata["tags"] = ["remove-input"]
+    return cell
+
+
+def data_page(folder: Path) -> str:
+    """Return the page on the data, written from the tables' sidecars."""
+    parts = [
+        "# Data",
+        "The tables that the lectures use, where they come from, and what is in them.",
+    ]
+    for path in sorted(folder.glob("*.yml"), key=lambda p: p.stem.lower()):
+        about = yaml.safe_load(path.read_text(encoding="utf-8"))
+        name = about.get("name", path.stem)
+        parts += [f"({name.lower()}-data)=\n## {name}", _line(about.get("title"))]
+        parts += [_line(about.get("description"))]
+        licence = about.get("licence") or {}
+        facts = [
+            ("Study", about.get("study")),
+            ("Published with", about.get("published_with")),
+            ("How the table was made", about.get("made")),
+            ("Licence", f"{licence.get('note', '')} (looked up on {licence.get('checked')})"),
+            ("Rows", f"{about['rows']:,}" if "rows" in about else None),
+            ("Missing values", about.get("missing")),
+            ("SHA-256", f"`{about['sha256']}`" if "sha256" in about else None),
+        ]
+        parts += ["\n".join(f"- **{title}:** {_line(text)}" for title, text in facts if text)]
+        rows = ["| column | meaning | unit | type | values |", "|---|---|---|---|---|"]
+        for column in about.get("columns", []):
+            cells = [f"`{column['name']}`", column.get("meaning"), column.get("unit")]
+            cells += [f"`{column['type']}`" if "type" in column else "", _values(column)]
+            rows.append("| " + " | ".join(_line(c).replace("|", "\\|") for c in cells) + " |")
+        parts += ["\n".join(rows)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _values(column: dict) -> str:
+    if "range" in column:
+        low, high = column["range"]
+        return f"{low} to {high}"
+    if "values" in column:
+        return ", ".join(str(value) for value in column["values"])
+    return f"`{column['pattern']}`" if "pattern" in column else ""
+
+
+def _line(text) -> str:
+    return " ".join(str(text or "").split())
+
+
+def assemble(notebooks: Path, target: Path, root: Path = ROOT) -> None:
+    """Put together in `target` what Sphinx reads."""
+    shutil.rmtree(target, ignore_errors=True)
+    (target / "download").mkdir(parents=True)
+    for page in sorted((root / "site").glob("*.md")):
+        shutil.copy(page, target)
+    (target / "data.md").write_text(data_page(root / "data"), encoding="utf-8")
+    found = sorted(notebooks.glob("*.ipynb"))
+    if not found:
+        raise CourseError(f"There is no .ipynb in {notebooks}; run `make render`.")
+    for path in found:
+        # What a reader downloads is the notebook as it is, text beside the figures included.
+        shutil.copy(path, target / "download")
+        source = root / "notebooks" / f"{path.stem}.md"
+        if source.is_file():
+            shutil.copy(source, target / "download")
+        nb = page_of(nbformat.read(path, as_version=4))
+        nbformat.write(nb, target / path.name)
+
+
+def build(notebooks: Path, out: Path, root: Path = ROOT) -> None:
+    """Build the pages into `out`.
+
+    Raises
+    ------
+    CourseError
+        If Sphinx warns or fails; `out` keeps what it had.
+    """
+    work = root / "_build"
+    source, doctrees, fresh = work / "site-src", work / "doctrees", work / "html.new"
+    assemble(notebooks, source, root)
+    for folder in (doctrees, fresh):
+        shutil.rmtree(folder, ignore_errors=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", "--fail-on-warning", "--quiet", "--fresh-env"]
+        + ["--builder", "html", "--conf-dir", root / "site", "--doctree-dir", doctrees]
+        + [source, fresh],
+        check=False,
+    )
+    if done.returncode:
+        raise CourseError("The pages were not built, for what Sphinx says above.")
+    old = work / "html.old"
+    shutil.rmtree(old, ignore_errors=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.exists():
+        os.replace(out, old)
+    os.replace(fresh, out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--notebooks", type=Path, default=ROOT / "notebooks", metavar="DIR")
+    parser.add_argument("--out", type=Path, default=ROOT / "_build" / "html", metavar="DIR")
+    options = parser.parse_args(arguments)
+    try:
+        build(options.notebooks.resolve(), options.out.resolve())
+    except CourseError as error:
+        print(error, file=sys.stderr)
+        return 1
+    index = options.out.resolve() / "index.html"
+    print(f"The pages are built. Open {os.path.relpath(index)} in a browser.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""What the pages need beyond MyST-NB: `post` blocks, and figures numbered as in the notebooks."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.docutils import SphinxDirective
+
+
+class Post(SphinxDirective):
+    """A lecture's head: date, author, level and tags, as in the PyMC example gallery."""
+
+    has_content = False
+    optional_arguments = 1
+    final_argument_whitespace = True
+    option_spec = dict.fromkeys(("tags", "category", "author"), directives.unchanged)
+
+    def run(self):
+        """Return the head as a block, with links to the notebook and its source."""
+        items = []
+        if self.arguments:
+            items.append(("date", "", _day(self.arguments[0])))
+        for option, title in (("author", "by "), ("category", "level: "), ("tags", "tags: ")):
+            text = " ".join(self.options.get(option, "").split())
+            if text:
+                items.append((option, title, text))
+        line = nodes.paragraph(classes=["post-facts"])
+        for index, (option, title, text) in enumerate(items):
+            if index:
+                line += nodes.Text(" · ")
+            line += nodes.inline("", f"{title}{text}", classes=[f"post-{option}"])
+        links = nodes.paragraph(classes=["post-files"])
+        name = self.env.docname
+        for suffix, title in ((".ipynb", "Notebook"), (".md", "Source")):
+            target = f"download/{name}{suffix}"
+            if (self.env.srcdir / target).is_file():
+                if links.children:
+                    links += nodes.Text(" · ")
+                link = addnodes.download_reference("", "", reftarget=target, refdoc=name)
+                link += nodes.Text(f"{title} ({suffix})")
+                links += link
+        block = nodes.container(classes=["post"])
+        block += [part for part in (line, links) if part.children]
+        self.set_source_info(block)
+        return [block]
+
+
+def _day(text: str) -> str:
+    try:
+        day = datetime.strptime(text.strip(), "%b %d, %Y")
+    except ValueError:
+        return text
+    return f"{day.day} {day:%B %Y}"
+
+
+def number_by_lecture(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Number the figures of a lecture 12.1, 12.2, as the notebook itself does."""
+    for name, numbers in env.toc_fignumbers.items():
+        lecture = re.match(r"\d+", name)
+        for index, identity in enumerate(numbers.get("figure", {}), start=1):
+            numbers["figure"][identity] = (int(lecture[0]), index) if lecture else (index,)
+    return []
+
+
+def setup(app: Sphinx) -> dict:
+    """Register with Sphinx."""
+    app.add_directive("post", Post)
+    # After Sphinx itself has numbered them, which it does at the same event.
+    app.connect("env-get-updated", number_by_lecture, priority=900)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

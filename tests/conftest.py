@@ -1,0 +1,111 @@
+"""One execution of every notebook, and what the tests read of it.
+
+`pytest --nbmake --overwrite` first runs the notebooks through nbmake, as copies in
+_build/test-run made from the .md, each with a run record beside it; the other tests follow and
+read that execution. Without --nbmake they read the last one, if it still belongs to the sources.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "site")]
+
+import render  # noqa: E402
+from notebook_files import finish, key_of, read_text, replace, sources, to_bytes  # noqa: E402
+
+RUN = ROOT / "_build" / "test-run"
+REMEDY = "run `make test`, which executes the notebooks first."
+
+
+class NotebookRuns:
+    """Runs the notebooks before all tests.
+
+    nbmake collects nothing below a folder called _build, and the hooks of this file hold for its
+    own folder only: so the items are made here, and the hooks are a plugin.
+    """
+
+    def pytest_configure(self, config):
+        if config.getoption("nbmake", False):
+            if config.option.nbmake_timeout == 300:
+                config.option.nbmake_timeout = render.CELL_TIMEOUT
+            config.option.overwrite = True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, session, config, items):
+        if not config.getoption("nbmake", False):
+            return
+        from nbmake.pytest_items import NotebookFile
+
+        items[:] = [item for item in items if not isinstance(item.parent, NotebookFile)]
+        files = [
+            NotebookFile.from_parent(session, path=RUN / f"{source.stem}.ipynb")
+            for source in sources(ROOT)
+        ]
+        items[:0] = [item for file in files for item in file.collect()]
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_protocol(self, item):
+        if not getattr(item, "nbmake", False):
+            yield
+            return
+        path = Path(item.filename)
+        source = ROOT / "notebooks" / f"{path.stem}.md"
+        nb = read_text(source.read_text(encoding="utf-8"), source)
+        replace(path, to_bytes(finish(nb, path.stem, key_of(source, ROOT))))
+        record = path.with_suffix(".jsonl")
+        record.unlink(missing_ok=True)
+        before = dict(os.environ)
+        environment = render.kernel_environment(record, ROOT)
+        os.environ.clear()
+        os.environ.update(environment, JUPYTER_RUNTIME_DIR=str(ROOT / "_build/jupyter-runtime"))
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(NotebookRuns(), "course-notebook-runs")
+
+
+def _executed(source: Path):
+    """Return one notebook of the last execution in its stored form, or say what to do."""
+    path = RUN / f"{source.stem}.ipynb"
+    if not path.is_file():
+        pytest.fail(f"{source.stem} has not been executed; {REMEDY}", pytrace=False)
+    nb = nbformat.read(path, as_version=4)
+    if nb.metadata.get("course", {}).get("key") != key_of(source, ROOT):
+        pytest.fail(f"{source.stem} changed since it was executed; {REMEDY}", pytrace=False)
+    unfinished = [
+        cell
+        for cell in nb.cells
+        if cell.cell_type == "code"
+        and cell.source.strip()
+        and (
+            "shell.execute_reply" not in cell.metadata.get("execution", {})
+            or any(output.output_type == "error" for output in cell.outputs)
+        )
+    ]
+    if unfinished:
+        pytest.fail(f"{source.stem} did not run to its end; nbmake says why.", pytrace=False)
+    return finish(nb, source.stem, nb.metadata.course.key)
+
+
+@pytest.fixture(scope="session")
+def executed_notebooks():
+    """The notebooks of this run's one execution, by name."""
+    return {source.stem: _executed(source) for source in sources(ROOT)}
+
+
+@pytest.fixture(scope="session")
+def run_records(executed_notebooks):
+    """What the helpers wrote during that execution, by notebook: a list of dicts each."""
+    return {name: render.read_record(RUN / f"{name}.jsonl") for name in executed_notebooks}

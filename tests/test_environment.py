@@ -1,0 +1,282 @@
+"""What is declared, locked and documented in several places says the same in all of them.
+
+Each check is a function that returns problems; it is run on the project's files and, to show
+that it can fail, on changed copies of them.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# PyPI's name -> conda-forge's, where they differ.
+CONDA_NAMES = {"graphviz": "python-graphviz", "matplotlib": "matplotlib-base"}
+# In environment.yml alone: the interpreter, its installer, and the program that draws graphs.
+CONDA_ONLY = {"python", "pip", "graphviz"}
+
+# What a link to this project's own home looks like: launchers, states of its CI, "edit this".
+OUTWARD = re.compile(
+    r"https?://[^\s)>\"']*(?:mybinder\.org/v2|colab\.research|nbviewer|shields\.io|github\.dev"
+    r"|/actions/workflows|/edit/)[^\s)>\"']*"
+)
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+PYPROJECT = tomllib.loads(read("pyproject.toml"))
+PROJECT = PYPROJECT["project"]
+LOCK = read("requirements.lock")
+CONDA = read("environment.yml")
+REPOSITORY = PROJECT.get("urls", {}).get("Repository")
+
+
+def supported_minors() -> list[int]:
+    return [m for m in range(100) if f"3.{m}.0" in SpecifierSet(PROJECT["requires-python"])]
+
+
+MINORS = supported_minors()
+
+
+def members(group: str) -> list[str]:
+    """List the requirements of a dependency group, included groups and all."""
+    found = []
+    for item in PYPROJECT["dependency-groups"][group]:
+        found += members(item["include-group"]) if isinstance(item, dict) else [item]
+    return found
+
+
+def declared() -> dict[str, SpecifierSet]:
+    """Map the name of each requirement of pyproject.toml to its bounds."""
+    requirements = map(Requirement, PROJECT["dependencies"] + members("dev"))
+    return {canonicalize_name(r.name): r.specifier for r in requirements}
+
+
+@dataclass
+class Pin:
+    """One entry of requirements.lock."""
+
+    requirement: Requirement
+    hashes: list[str]
+
+    @property
+    def name(self) -> str:
+        return canonicalize_name(self.requirement.name)
+
+    def version(self) -> str | None:
+        """Return the pinned version, or None where it is not pinned."""
+        specifiers = list(self.requirement.specifier)
+        if len(specifiers) == 1 and specifiers[0].operator == "==":
+            return specifiers[0].version
+        return None
+
+    def applies(self, minor: int, platform: str) -> bool:
+        environment = {
+            "implementation_name": "cpython",
+            "os_name": "posix",
+            "platform_machine": "arm64" if platform == "darwin" else "x86_64",
+            "platform_python_implementation": "CPython",
+            "platform_system": {"darwin": "Darwin", "linux": "Linux"}[platform],
+            "python_full_version": f"3.{minor}.1",
+            "python_version": f"3.{minor}",
+            "sys_platform": platform,
+        }
+        return self.requirement.marker is None or self.requirement.marker.evaluate(environment)
+
+
+def pins(lock: str) -> list[Pin]:
+    """Read the entries of a lock file; options such as an index are left to `lock_problems`."""
+    entries = []
+    for line in lock.replace("\\\n", " ").splitlines():
+        if line.strip() and not line.startswith(("#", "-")):
+            requirement, *hashes = re.split(r"\s+--hash=", line.strip())
+            entries.append(Pin(Requirement(requirement), hashes))
+    return entries
+
+
+def lock_problems(lock: str) -> list[str]:
+    """Say where a lock fails to hold every declared package once, pinned and with hashes."""
+    found = []
+    # A host, an index or a direct address would tie the lock to one machine's settings.
+    for line in lock.splitlines():
+        if re.search(r"://|^\s*--(?!hash=)|^\s*-\w|\s@\s", line):
+            found.append(f"names a place to download from: {line.strip()}")
+    entries = pins(lock)
+    for pin in entries:
+        if pin.version() is None:
+            found.append(f"{pin.name} is not pinned with ==")
+        if not pin.hashes or not all(re.fullmatch(r"sha256:[0-9a-f]{64}", h) for h in pin.hashes):
+            found.append(f"{pin.name} has no sha256 hash")
+    for name, bounds in declared().items():
+        for minor in MINORS:
+            for platform in ("linux", "darwin"):
+                where = f"on {platform} with Python 3.{minor}"
+                versions = [
+                    p.version() for p in entries if p.name == name and p.applies(minor, platform)
+                ]
+                if len(versions) != 1:
+                    found.append(f"{name} has {len(versions)} pins {where}")
+                elif versions[0] and not bounds.contains(versions[0], prereleases=True):
+                    found.append(f"{name}=={versions[0]} is outside {bounds} {where}")
+    return found
+
+
+def conda_problems(text: str) -> list[str]:
+    """Say where an environment.yml differs from pyproject.toml."""
+    environment = yaml.safe_load(text)
+    found = []
+    if environment["channels"] != ["conda-forge", "nodefaults"]:
+        found.append("channels must be conda-forge and nodefaults, in this order")
+    if environment["name"] != PROJECT["name"]:
+        found.append(f"the name is not {PROJECT['name']}")
+    lines = []
+    for item in environment["dependencies"]:
+        lines += item["pip"] if isinstance(item, dict) else [item]
+    listed = {r.name: r.specifier for r in map(Requirement, lines)}
+    wanted = {CONDA_NAMES.get(name, name): bounds for name, bounds in declared().items()}
+    wanted["python"] = SpecifierSet(PROJECT["requires-python"])
+    for name, bounds in wanted.items():
+        if name not in listed:
+            found.append(f"{name}{bounds} is missing")
+        elif listed[name] != bounds:
+            found.append(f"{name} is bound by '{listed[name]}', in pyproject.toml by '{bounds}'")
+    found += [f"{name} is missing" for name in CONDA_ONLY - set(listed)]
+    found += [f"{n} is not in pyproject.toml" for n in set(listed) - set(wanted) - CONDA_ONLY]
+    return found
+
+
+def outward_problems(text: str, repository: str | None) -> list[str]:
+    """List the links to a home of this project that do not come from [project.urls]."""
+    home = repository.partition("://")[2].partition("/")[2].rstrip("/") if repository else None
+    return [link for link in OUTWARD.findall(text) if home is None or home not in link]
+
+
+def citation() -> dict:
+    return yaml.safe_load(read("CITATION.cff"))
+
+
+def test_lock_holds_what_pyproject_declares():
+    problems = lock_problems(LOCK)
+    assert not problems, "requirements.lock: run `make lock`.\n" + "\n".join(problems)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (r"^pymc==[\d.]+", "pymc==5.0", "pymc==5.0 is outside"),
+        (r"^pymc==", "not-pymc==", "pymc has 0 pins"),
+        (r"^pymc==", "pymc>=", "pymc is not pinned"),
+        (r"^pymc==(.*)\\\n(?:    --hash=.*\n)+", r"pymc==\1\n", "pymc has no sha256 hash"),
+        (r"\A", "--index-url https://example.org/simple\n", "names a place"),
+        (r"\A", "--find-links wheels\n", "names a place"),
+        (r"\A", "-f wheels\n", "names a place"),
+    ],
+)
+def test_a_changed_lock_is_caught(old, new, message):
+    changed, count = re.subn(old, new, LOCK, count=1, flags=re.MULTILINE)
+    assert count == 1
+    assert any(message in problem for problem in lock_problems(changed))
+
+
+def test_environment_yml_agrees_with_pyproject():
+    problems = conda_problems(CONDA)
+    assert not problems, (
+        "environment.yml and pyproject.toml differ: make the same change in both "
+        "(names that differ on conda-forge stand in tests/test_environment.py).\n"
+        + "\n".join(problems)
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  - pymc>=6.4,<7\n", "", "pymc<7,>=6.4 is missing"),
+        ("  - pymc>=6.4,<7\n", "  - pymc>=6.3,<7\n", "pymc is bound by"),
+        ("  - graphviz\n", "", "graphviz is missing"),
+        ("  - pip\n", "  - pip\n  - bambi\n", "bambi is not in pyproject.toml"),
+        ("<3.15", "<3.16", "python is bound by"),
+        ("- nodefaults", "- defaults", "channels must be"),
+    ],
+)
+def test_a_changed_environment_yml_is_caught(old, new, message):
+    assert old in CONDA
+    assert any(message in problem for problem in conda_problems(CONDA.replace(old, new)))
+
+
+def test_every_dependency_group_is_locked():
+    everything = set(members("dev"))
+    for group in PYPROJECT["dependency-groups"]:
+        outside = set(members(group)) - everything
+        assert not outside, f"pyproject.toml: include the group {group} in dev, which is locked"
+
+
+def test_places_that_name_python_versions_agree():
+    lowest = f"3.{MINORS[0]}"
+    listed = read(".python-version").split()
+    outside = [v for v in listed if v not in SpecifierSet(PROJECT["requires-python"])]
+    assert listed and not outside, f".python-version: {outside} outside requires-python"
+    named = [c.rpartition(" ")[2] for c in PROJECT["classifiers"] if "Python :: 3." in c]
+    expected = [f"3.{m}" for m in MINORS]
+    assert named == expected, f"pyproject.toml: classifiers must name Python {expected}"
+    workflow = yaml.safe_load(read(".github/workflows/test.yml"))
+    matrix = workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
+    assert matrix == expected, f".github/workflows/test.yml: the matrix must name {expected}"
+    assert f"--python-version {lowest} " in read("Makefile"), f"Makefile: lock from {lowest}"
+    assert PYPROJECT["tool"]["ruff"]["target-version"] == lowest.replace("3.", "py3")
+    assert f"Python {lowest} to {expected[-1]}" in read("README.md"), "README.md: Python versions"
+
+
+def test_titles_and_versions_agree():
+    title = re.search(r"^# (.+)$", read("README.md"), re.MULTILINE)
+    assert title and title[1] == citation()["title"], "README.md, CITATION.cff: same title, please"
+    version = PROJECT["version"]
+    assert citation()["version"] == version, f"CITATION.cff: the version is {version}"
+    assert f"version {version}" in read("README.md"), f"README.md: cite as version {version}"
+    assert citation()["license"] == ["MIT", "CC-BY-4.0"]
+    assert PROJECT["license"] == "MIT"
+
+
+def test_outward_links_come_from_one_value():
+    assert set(PROJECT.get("urls", {})) <= {"Repository"}, "[project.urls] holds Repository alone"
+    named = citation().get("repository-code")
+    assert named == REPOSITORY, (
+        f"CITATION.cff: repository-code is {named}, [project.urls] Repository is {REPOSITORY}; "
+        "write the same or, where the latter is unset, leave it out"
+    )
+    texts = ["README.md", "CONTRIBUTING.md", "LICENSE-text.md"]
+    texts += [str(p.relative_to(ROOT)) for p in sorted(ROOT.glob("notebooks/*.md"))]
+    for name in texts:
+        links = outward_problems(read(name), REPOSITORY)
+        assert not links, f"{name}: {links} must start from [project.urls] or be left out"
+
+
+def test_a_planted_outward_link_is_caught():
+    launch = "[Launch](https://mybinder.org/v2/gh/me/mine/HEAD)"
+    edit = "see https://github.com/me/mine/edit/main/utils.py"
+    for text in (launch, edit):
+        assert outward_problems(text, None)
+        assert not outward_problems(text, "https://github.com/me/mine")
+        assert outward_problems(text, "https://github.com/me/other")
+    assert not outward_problems("the lectures: https://github.com/rmcelreath", None)
+
+
+def test_rules_name_checks_that_exist():
+    """A rule of CONTRIBUTING.md that says "checked by `file` (`name`)" must not be a promise."""
+    rules = re.findall(r"^\d+\. \*\*.*$", read("CONTRIBUTING.md"), re.MULTILINE)
+    assert [int(rule.split(".")[0]) for rule in rules] == list(range(1, len(rules) + 1))
+    for rule in rules:
+        assert "hecked by `" in rule or "udgement" in rule, f"say what checks it: {rule}"
+        for file, names in re.findall(r"by `([^`]+)` \(((?:`\w+`(?:, )?)+)\)", rule):
+            for name in re.findall(r"\w+", names):
+                assert re.search(rf"\b{name}\b", read(file)), f"{file} has no {name}: {rule}"

@@ -62,7 +62,7 @@ class NotebookRuns:
         record = path.with_suffix(".jsonl")
         record.unlink(missing_ok=True)
         before = dict(os.environ)
-        environment = render.kernel_environment(record, ROOT)
+        environment = render.kernel_environment(record, ROOT) | {"COURSE_ESTIMATES": "1"}
         os.environ.clear()
         os.environ.update(environment, JUPYTER_RUNTIME_DIR=str(ROOT / "_build/jupyter-runtime"))
         try:

@@ -8,6 +8,7 @@ import graphlib
 import hashlib
 import html
 import io
+import itertools
 import json
 import logging
 import os
@@ -44,7 +45,11 @@ from pymc.model.transform.optimization import freeze_dims_and_data
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
-from pytensor.tensor.subtensor import AdvancedSubtensor, indices_from_subtensor
+from pytensor.tensor.subtensor import (
+    AdvancedIncSubtensor,
+    AdvancedSubtensor,
+    indices_from_subtensor,
+)
 from scipy import fft, special
 from scipy.interpolate import make_interp_spline
 
@@ -1152,7 +1157,7 @@ def tank_scrubber(
     Raises
     ------
     ValueError
-        `survival` and `median` are not of the same sigmas.
+        `survival` and `median` are not of the same sigmas, or a number is not finite.
     """
     if list(survival) != list(median):
         raise ValueError("survival and median must hold the same sigmas in the same order.")
@@ -1178,7 +1183,7 @@ def tank_scrubber(
         },
     }
     template = (_WIDGETS / "tank_scrubber.html").read_text(encoding="utf-8")
-    page = template.replace("__DATA__", json.dumps(data, separators=(",", ":")))
+    page = template.replace("__DATA__", json.dumps(data, separators=(",", ":"), allow_nan=False))
     display(
         {"text/html": page, "text/plain": "A slider over sigma, where scripts run."},
         metadata={"course": {"role": "living"}},
@@ -1333,7 +1338,8 @@ def diagnostics(draws: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     def rhat(scores: np.ndarray) -> np.ndarray:
         between = half * scores.mean(axis=-1).var(axis=1, ddof=1)
         within = scores.var(axis=-1, ddof=1).mean(axis=1)
-        return np.sqrt((between / within + half - 1) / half)
+        with np.errstate(divide="ignore", invalid="ignore"):  # chains stuck apart: infinite
+            return np.sqrt((between / within + half - 1) / half)
 
     halves = split(draws)
     flat = halves.reshape(n_parameters, -1)
@@ -1355,7 +1361,8 @@ def diagnostics(draws: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         lower, upper = pool.submit(of_tail, 0.05), pool.submit(of_tail, 0.95)
     rhat_location, ess_bulk = location.result()
     ess_tail = np.minimum(lower.result(), upper.result())
-    return np.maximum(rhat_location, scale.result()), ess_bulk, ess_tail
+    # fmax: of as many zeros as ones, the distances from the median are all the same
+    return np.fmax(rhat_location, scale.result()), ess_bulk, ess_tail
 
 
 def _entry(posterior: xr.Dataset, position: int) -> str:
@@ -1398,7 +1405,7 @@ def check_convergence(
         Posterior variables to look at; all by default.
     constant : collection of str
         Variables that may hold entries which never vary (the diagonal of a correlation
-        matrix); such entries are left out. Anywhere else a constant is a stuck chain.
+        matrix); such entries are left out. Anywhere else a constant is a stuck sampler.
     expect_failure : str, optional
         Why this fit is *meant* to fail. The gate then lets it through, and raises if it passes.
 
@@ -1409,7 +1416,9 @@ def check_convergence(
     Raises
     ------
     ConvergenceError
-        Names each failed criterion, its value, the bound and the worst parameter.
+        Names each failed criterion, its value, the bound and the worst parameter. A fit that
+        cannot be judged (stuck or infinite entries, a group that is missing) raises it whatever
+        `expect_failure` says.
 
     References
     ----------
@@ -1418,7 +1427,13 @@ def check_convergence(
     for group in ("posterior", "sample_stats"):
         if group not in idata.children:
             raise ConvergenceError(f"{name}: no group {group!r}; pass the result of a sampler.")
+    for key in ("diverging", "energy"):
+        if key not in idata["sample_stats"].data_vars:
+            raise ConvergenceError(f"{name}: sample_stats holds no {key!r}; sample with NUTS.")
     posterior = idata["posterior"].to_dataset()
+    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+    if draws < 4:
+        raise ConvergenceError(f"{name}: {draws} draws a chain, the gate needs 4 or more.")
     if var_names is not None:
         unknown = sorted(set(var_names) - set(posterior.data_vars))
         if unknown:
@@ -1427,43 +1442,33 @@ def check_convergence(
                 f"{', '.join(map(str, posterior.data_vars))}."
             )
         posterior = posterior[list(var_names)]
-    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
-
-    varying = {}
-    for key, array in posterior.data_vars.items():
-        if key in constant:
-            spread = array.max(("chain", "draw")) - array.min(("chain", "draw"))
-            array = array.stack(entry=[d for d in array.dims if d not in ("chain", "draw")])
-            keep = np.asarray(spread).ravel() > 0
-            array = array.isel(entry=np.flatnonzero(keep)).drop_vars(
-                [c for c in array.coords if "entry" in array[c].dims]
-            )
-        varying[key] = array
-    posterior = xr.Dataset(varying)
-
+    if not posterior.data_vars:
+        raise ConvergenceError(f"{name}: there is no variable to look at.")
+    posterior = posterior.transpose("chain", "draw", ...)
+    parts = [(k, v.values.reshape(chains, draws, -1)) for k, v in posterior.data_vars.items()]
+    stacked = np.concatenate([part for _, part in parts], axis=2)
+    may_be_fixed = np.concatenate([np.full(part.shape[2], k in constant) for k, part in parts])
+    fixed = (stacked == stacked[0, 0]).all(axis=(0, 1))
+    stuck = np.flatnonzero((fixed & ~may_be_fixed) | ~np.isfinite(stacked).all(axis=(0, 1)))
+    if stuck.size:
+        more = f" and {stuck.size - 1} more" if stuck.size > 1 else ""
+        raise ConvergenceError(
+            f"{name}: {_entry(posterior, stuck[0])}{more} never varies or is not a finite number: "
+            "a stuck chain, or an entry that is fixed by definition. Name the latter in constant=."
+        )
+    varying = np.flatnonzero(~fixed)
+    if not varying.size:
+        raise ConvergenceError(f"{name}: there is no entry that varies.")
+    rhat, bulk, tail = diagnostics(np.moveaxis(stacked[:, :, varying], 2, 0))
+    max_rhat, rhat_at = float(rhat.max()), _entry(posterior, varying[rhat.argmax()])
+    min_bulk, bulk_at = float(bulk.min()), _entry(posterior, varying[bulk.argmin()])
+    min_tail, tail_at = float(tail.min()), _entry(posterior, varying[tail.argmin()])
     problems = []
     if chains < CHAINS:
         problems.append(f"{chains} chains, at least {CHAINS} are needed: pass chains={CHAINS}")
-    stuck = [
-        str(key)
-        for key, array in posterior.data_vars.items()
-        if bool((array.std(("chain", "draw")) == 0).any()) or bool(array.isnull().any())
-    ]
-    if stuck:
-        raise ConvergenceError(
-            f"{name}: {', '.join(stuck)} holds an entry that never varies or is not a number. A "
-            "stuck chain, or an entry that is fixed by definition: name the latter in constant=."
-        )
-    posterior = posterior.transpose("chain", "draw", ...)
-    stacked = np.concatenate(
-        [array.values.reshape(chains, draws, -1) for array in posterior.data_vars.values()], axis=2
-    )
-    rhat, bulk, tail = diagnostics(np.moveaxis(stacked, 2, 0))
-    max_rhat, rhat_at = float(rhat.max()), _entry(posterior, int(rhat.argmax()))
-    min_bulk, bulk_at = float(bulk.min()), _entry(posterior, int(bulk.argmin()))
-    min_tail, tail_at = float(tail.min()), _entry(posterior, int(tail.argmin()))
     divergences = int(idata["sample_stats"]["diverging"].sum())
-    min_bfmi = float(np.min(az.bfmi(idata)["energy"].values))
+    with np.errstate(divide="ignore", invalid="ignore"):  # constant energy: NaN, which fails
+        min_bfmi = float(np.min(az.bfmi(idata)["energy"].values))
     # "not (a <= b)" so that NaN fails
     if not max_rhat <= MAX_RHAT:
         problems.append(f"R-hat {max_rhat:.3f} for {rhat_at} (at most {MAX_RHAT})")
@@ -1492,10 +1497,11 @@ def check_convergence(
 
 
 def check_indices(model: pm.Model) -> None:
-    """Refuse a model that reads beyond the end of a variable.
+    """Refuse a model that reads or writes beyond the end of a variable.
 
-    PyTensor's numba backend does no bounds checking: an index from 1 to J, or one with the -1
-    of a missing value, is sampled without a word from memory that is not the parameter's.
+    PyTensor's numba backend does no bounds checking of index arrays: an index from 1 to J, or one
+    with the -1 of a missing value, is sampled without a word from memory that is not the
+    parameter's; writing there kills the kernel.
 
     Parameters
     ----------
@@ -1510,9 +1516,11 @@ def check_indices(model: pm.Model) -> None:
     outputs = [*model.basic_RVs, *model.deterministics, *model.potentials]
     for variable in ancestors(outputs):
         node = variable.owner
-        if node is None or not isinstance(node.op, AdvancedSubtensor):
+        if node is None or not isinstance(node.op, (AdvancedSubtensor, AdvancedIncSubtensor)):
             continue
         base, *rest = node.inputs
+        if isinstance(node.op, AdvancedIncSubtensor):
+            rest = rest[1:]  # the first is the value that is written
         indices = indices_from_subtensor(rest, node.op.idx_list)
         for axis, index in enumerate(i for i in indices if i is not None):
             if not isinstance(index, Variable) or index.type.dtype == "bool":
@@ -1526,7 +1534,7 @@ def check_indices(model: pm.Model) -> None:
             if values.size and (values.min() < 0 or values.max() >= size):
                 raise IndexError(
                     f"The index {index.name or 'array'} runs from {values.min()} to "
-                    f"{values.max()}, but {base.name or 'the variable it reads'} has {size} "
+                    f"{values.max()}, but {base.name or 'what it points into'} has {size} "
                     f"entries, 0 to {size - 1}. Count from 0: `codes, labels = "
                     "pd.factorize(column, sort=True)`; a code of -1 marks a missing value."
                 )
@@ -1538,7 +1546,7 @@ class CompiledModel:
     Compiling takes seconds, sampling a small model a fraction of one. The `pm.Data` that are to
     change between fits have to be named; all others are compiled in as constants, which halves
     the time (measured: half a second for each that stays open). Shapes may change only where no
-    parameter's shape depends on them.
+    parameter's and no stored Deterministic's shape depends on them.
 
     Parameters
     ----------
@@ -1553,7 +1561,8 @@ class CompiledModel:
     IndexError
         From `check_indices`.
     KeyError
-        A name in `vary` that is no `pm.Data` of the model.
+        A name in `vary` that is no `pm.Data` of the model, or one in `store` that is no
+        parameter or Deterministic.
     """
 
     def __init__(
@@ -1567,15 +1576,21 @@ class CompiledModel:
         for name in vary:
             if name not in known:
                 raise KeyError(f"vary: the model has no pm.Data {name!r}; it has {known}.")
+        drawn = [v.name for v in (*model.free_RVs, *model.deterministics)]
+        for name in store or ():
+            if name not in drawn:
+                raise KeyError(f"store: the model draws no {name!r}; it draws {drawn}.")
         check_indices(model)
         self.model = model
         self.vary = tuple(vary)
+        self.store = None if store is None else tuple(store)
         start = time.perf_counter()
         frozen = freeze_dims_and_data(model, data=[name for name in known if name not in vary])
         self._compiled = nutpie.compile_pymc_model(frozen, var_names=store)
         self._compile_seconds = time.perf_counter() - start
 
     def _set_data(self, data: Mapping[str, ArrayLike]) -> None:
+        cast, resized = {}, False
         for name, value in data.items():
             if name not in self.vary:
                 near = difflib.get_close_matches(name, self.vary, n=1)
@@ -1586,13 +1601,41 @@ class CompiledModel:
                 )
             old = self.model[name].get_value()
             new = np.asarray(value)
-            if not np.array_equal(new.astype(old.dtype), new):
+            try:
+                with np.errstate(invalid="ignore"):  # NaN into an integer
+                    cast[name] = new.astype(old.dtype)
+                kept = np.array_equal(cast[name], new)
+            except (TypeError, ValueError):
+                kept = False
+            if not kept:
                 raise TypeError(
                     f"pm.Data {name!r} is compiled as {old.dtype} and would change {value!r}: "
-                    "give it a value of the right type when the model is written (1.0, not 1)."
+                    "give it a value of the right type when the model is written (1.0, not 1), and "
+                    "none that is missing."
                 )
+            resized |= new.shape != old.shape
+        own = self._shapes() if resized else {}
         with self.model:
-            pm.set_data(dict(data))
+            pm.set_data(cast)
+        if not resized:
+            return
+        try:
+            shapes = self._shapes()
+        except (AssertionError, ValueError) as error:
+            raise ValueError(f"The new data do not fit each other: {error}") from error
+        for name, shape in shapes.items():
+            if shape != own[name]:
+                raise ValueError(
+                    f"The new data would change {name} from shape {own[name]} to {shape}, and the "
+                    "former is compiled in: compile a model of its own for these data."
+                )
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        kept = [v for v in self.model.deterministics if self.store is None or v.name in self.store]
+        return {
+            v.name: tuple(int(n) for n in v.shape.eval(mode="FAST_COMPILE"))
+            for v in (*self.model.free_RVs, *kept)
+        }
 
     def fit(
         self,
@@ -1634,7 +1677,7 @@ class CompiledModel:
 
         Raises
         ------
-        ConvergenceError, SamplingError, KeyError, TypeError, IndexError
+        ConvergenceError, SamplingError, KeyError, TypeError, ValueError, IndexError
         """
         seed = _as_seed(random_seed)
         own = {v.name: v.get_value() for v in self.model.data_vars}
@@ -1747,7 +1790,14 @@ def _as_seed(random_seed: int) -> int:
 
 
 def _explain_start(model: pm.Model, name: str) -> str:
-    logps = model.point_logps()
+    try:
+        logps = model.point_logps()
+    except (IndexError, TypeError, ValueError) as error:
+        return (
+            f"{name}: the sampler found no place to start, because the model cannot be evaluated: "
+            f"{str(error).rstrip('.')}. Look for data of different lengths and for an index beyond "
+            "the end."
+        )
     bad = [key for key, value in logps.items() if not np.isfinite(value)]
     if bad:
         return (
@@ -1756,8 +1806,8 @@ def _explain_start(model: pm.Model, name: str) -> str:
             "successes than trials, ratings counted from 1) and for equal cutpoints."
         )
     return (
-        f"{name}: the sampler found no place to start. Check that the new data have the shapes "
-        "that the parameters were compiled with."
+        f"{name}: the sampler found no place to start, though every log-probability is finite at "
+        "the model's initial point. Its own message stands above."
     )
 
 
@@ -1809,26 +1859,37 @@ def _parse_line(text: str) -> _Line:
             f"Cannot read the line {text!r}: write `name[index] ~ Distribution(...)` or "
             "`link(name[index]) = expression`."
         )
+    if any(
+        isinstance(x, (ast.keyword, ast.Starred)) for s in (target, expression) for x in ast.walk(s)
+    ):
+        raise FormulaError(
+            f"In {text!r}, write the parameters without their names, in the order of PyMC."
+        )
     link = None
     if not stochastic:
         link = "identity"
         if isinstance(target, ast.Call):
-            link, target = ast.unparse(target.func), target.args[0]
+            link = ast.unparse(target.func)
             if link not in _LINKS:
                 raise FormulaError(f"Unknown link {link!r} in {text!r}; known: {sorted(_LINKS)}.")
+            if len(target.args) != 1:
+                raise FormulaError(f"The link {link} is of one name: {text!r}.")
+            target = target.args[0]
     elif not isinstance(expression, ast.Call):
         raise FormulaError(f"Right of ~ there must be a distribution: {text!r}.")
     index: tuple[str, ...] = ()
     if isinstance(target, ast.Subscript):
         parts = target.slice.elts if isinstance(target.slice, ast.Tuple) else [target.slice]
         index, target = tuple(ast.unparse(part) for part in parts), target.value
+        if not all(part.isidentifier() for part in index) or len(set(index)) < len(index):
+            raise FormulaError(f"Left of ~ or =, each index is a letter of its own: {text!r}.")
     if not isinstance(target, ast.Name):
         raise FormulaError(f"Left of ~ or = there must be one name: {text!r}.")
     return _Line(text, target.id, index, link, expression)
 
 
 def _latex_name(name: str) -> str:
-    base, *subs = name.split("_")
+    base, *subs = name.removesuffix("_").split("_")  # lambda_ is no keyword
     head = f"\\{base}" if base in _GREEK else base if len(base) == 1 else f"\\text{{{base}}}"
     if subs and subs[0] == "bar":
         head, subs = f"\\bar{{{head}}}", subs[1:]
@@ -1838,8 +1899,12 @@ def _latex_name(name: str) -> str:
 def _latex(node: ast.expr, level: int = 0) -> str:
     """LaTeX of an expression; `level` is the binding strength that the context asks for."""
     match node:
-        case ast.Constant(value=value):
-            return f"{value:g}" if isinstance(value, (int, float)) else f"\\text{{{value}}}"
+        case ast.Constant(value=int() | float() as value):
+            digits, _, exponent = f"{value:.15g}".partition("e")
+            if not exponent:
+                return digits
+            number = f"{digits} \\times 10^{{{int(exponent)}}}"
+            return f"({number})" if level > 2 else number
         case ast.Name(id=name):
             return _latex_name(name)
         case ast.Subscript(value=value, slice=index):
@@ -1853,14 +1918,17 @@ def _latex(node: ast.expr, level: int = 0) -> str:
         case ast.Call(func=func, args=args):
             return f"\\text{{{ast.unparse(func)}}}({', '.join(_latex(a) for a in args)})"
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return f"-{_latex(operand, 3)}"
+            return f"(-{_latex(operand, 3)})" if level > 2 else f"-{_latex(operand, 3)}"
         case ast.BinOp(left=left, op=op, right=right):
-            if isinstance(op, ast.Div):
-                return f"\\frac{{{_latex(left)}}}{{{_latex(right)}}}"
-            if isinstance(op, ast.Pow):
-                return f"{_latex(left, 4)}^{{{_latex(right)}}}"
+            if isinstance(op, (ast.Div, ast.Pow)):
+                if isinstance(op, ast.Div):
+                    inner = f"\\frac{{{_latex(left)}}}{{{_latex(right)}}}"
+                else:
+                    inner = f"{_latex(left, 4)}^{{{_latex(right)}}}"
+                return f"({inner})" if level > 3 else inner
             own, sign = {ast.Add: (1, " + "), ast.Sub: (1, " - "), ast.Mult: (2, "\\, ")}[type(op)]
-            inner = f"{_latex(left, own)}{sign}{_latex(right, own + isinstance(op, ast.Sub))}"
+            after = 3 if isinstance(right, ast.UnaryOp) else own + isinstance(op, ast.Sub)
+            inner = f"{_latex(left, own)}{sign}{_latex(right, after)}"
             return f"({inner})" if own < level else inner
     raise FormulaError(f"Cannot typeset {ast.unparse(node)!r} in a formula.")
 
@@ -1869,6 +1937,10 @@ def _latex_index(node: ast.expr) -> str:
     if isinstance(node, ast.Subscript):
         return f"{_latex(node.value)}[{_latex_index(node.slice)}]"
     return _latex(node)
+
+
+def _names(expression: ast.expr) -> set[str]:
+    return {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
 
 
 class _FormulaValues:
@@ -1883,15 +1955,23 @@ class _FormulaValues:
             rv: rng.uniform(0.2, 0.8, size=tuple(shapes[rv.name])).astype(rv.dtype)
             for rv in model.free_RVs
         }
+        # real-valued data that the formula names at random too: at 1, sigma and sigma**w are one
+        lefts = {symbols.get(line.name, line.name) for line in lines}
+        rights = {symbols.get(name, name) for line in lines for name in _names(line.expression)}
+        self.data = {
+            data: rng.uniform(0.2, 0.8, size=data.get_value().shape).astype(data.dtype)
+            for data in model.data_vars
+            if np.issubdtype(data.dtype, np.floating) and data.name in rights - lefts
+        }
+        self.open: set[str] = set()
         self.cache: dict[str, np.ndarray] = {}
 
     def in_model(self, name: str):
         return self.model.named_vars.get(self.symbols.get(name, name))
 
     def at_point(self, outputs: Sequence[Variable], without: Variable | None = None):
-        replace = {
-            rv: pt.as_tensor(value) for rv, value in self.parameters.items() if rv is not without
-        }
+        point = self.parameters | self.data
+        replace = {v: pt.as_tensor(value) for v, value in point.items() if v is not without}
         clones = clone_replace(list(outputs), replace=replace, rebuild_strict=False)
         return [np.asarray(clone.eval(mode="FAST_COMPILE")) for clone in clones]
 
@@ -1900,9 +1980,15 @@ class _FormulaValues:
             variable = self.in_model(name)
             line = self.lines.get(name)
             if line is not None and line.link is not None:
-                value = _LINKS[line.link](self.evaluate(line.expression, line))
+                if name in self.open:
+                    raise FormulaError(f"The line {line.text!r} needs its own value.")
+                self.open.add(name)
+                value = np.asarray(_LINKS[line.link](self.evaluate(line.expression, line)))
+                value = value.reshape((1,) * (len(line.index) - value.ndim) + value.shape)
             elif variable in self.parameters:
                 value = self.parameters[variable]
+            elif variable in self.data:
+                value = self.data[variable]
             elif variable is not None and variable in self.model.data_vars:
                 value = variable.get_value()
             else:
@@ -1915,9 +2001,12 @@ class _FormulaValues:
         return self.cache[name]
 
     def evaluate(self, node: ast.expr, line: _Line, whole: bool = False) -> np.ndarray:
-        """Value of an expression; `whole` allows a vector without an index."""
+        """Value of an expression, with an axis for each index of its line.
+
+        `whole` allows a vector: a name without an index, or a last index of its own.
+        """
         match node:
-            case ast.Constant(value=value):
+            case ast.Constant(value=int() | float() as value):
                 return np.asarray(value)
             case ast.Name(id=name):
                 value = self[name]
@@ -1934,16 +2023,22 @@ class _FormulaValues:
                         f"In {line.text!r}, {name} is written with {len(parts)} indices, but "
                         f"the model's has {value.ndim} dimensions."
                     )
-                if all(isinstance(part, ast.Name) for part in parts):
-                    return value
-                return value[
-                    tuple(
-                        slice(None) if isinstance(part, ast.Name) else self.evaluate(part, line)
-                        for part in parts
-                    )
+                letters = list(line.index)
+                last = parts[-1]
+                if whole and isinstance(last, ast.Name) and self.in_model(last.id) is None:
+                    letters += [last.id] * (last.id not in letters)
+                places = [
+                    self.places(part, size, letters, line)
+                    for part, size in zip(parts, value.shape, strict=True)
                 ]
-            case ast.Call(func=ast.Name(id=function), args=args) if function in _FUNCTIONS:
-                return _FUNCTIONS[function](*(self.evaluate(a, line) for a in args))
+                try:
+                    return value[tuple(places)]
+                except IndexError as error:
+                    raise FormulaError(
+                        f"In {line.text!r}, an index of {name} does not fit: {error}."
+                    ) from error
+            case ast.Call(func=ast.Name(id=function), args=[arg]) if function in _FUNCTIONS:
+                return _FUNCTIONS[function](self.evaluate(arg, line))
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return -self.evaluate(operand, line)
             case ast.BinOp(left=left, op=op, right=right):
@@ -1956,8 +2051,26 @@ class _FormulaValues:
                     ast.Pow: np.power,
                 }
                 if type(op) in operations:
-                    return operations[type(op)](a, b)
+                    try:
+                        return operations[type(op)](a, b)
+                    except ValueError:
+                        raise FormulaError(
+                            f"In {line.text!r}, {ast.unparse(left)} and {ast.unparse(right)} are "
+                            f"of shapes {a.shape} and {b.shape}: an index is missing or wrong."
+                        ) from None
         raise FormulaError(f"Cannot evaluate {ast.unparse(node)!r} in {line.text!r}.")
+
+    def places(self, part: ast.expr, size: int, letters: Sequence[str], line: _Line) -> np.ndarray:
+        """Entries of one axis that an index means, along the axes of the index letters."""
+        if isinstance(part, ast.Name) and part.id in letters:
+            axis = letters.index(part.id)
+            return np.arange(size).reshape([-1 if k == axis else 1 for k in range(len(letters))])
+        if isinstance(part, ast.Name) and self.in_model(part.id) is None:
+            raise FormulaError(
+                f"In {line.text!r}, the index {part.id} does not stand on the left: write it "
+                f"there too, as in {line.name}[{part.id}]."
+            )
+        return self.evaluate(part, line)
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
@@ -1981,12 +2094,19 @@ def _check_formula(model: pm.Model, lines: Sequence[_Line], symbols: Mapping[str
                 f"The model has {variable.name}, the formula has not: add its line to the formula."
             )
     values = _FormulaValues(model, lines, symbols)
+    used = {name for line in lines for name in _names(line.expression)}
     for line in lines:
         variable = values.in_model(line.name)
         if line.link is not None:
             if variable is None:
                 values[line.name]  # an intermediate name: it must at least have a value
+                if line.name not in used:
+                    raise FormulaError(
+                        f"The formula has `{line.text}`, but no other line uses {line.name} and "
+                        "the model has none: take the line out."
+                    )
                 continue
+            _check_indices_of(line, variable)
             (in_code,) = values.at_point([variable])
             if not _same(in_code, values[line.name]):
                 raise FormulaError(
@@ -1999,11 +2119,7 @@ def _check_formula(model: pm.Model, lines: Sequence[_Line], symbols: Mapping[str
                 f"The formula has `{line.text}`, the model has no such random variable: add it to "
                 "the code or take the line out."
             )
-        if variable.ndim != len(line.index):
-            raise FormulaError(
-                f"In `{line.text}`, {line.name} has {len(line.index)} indices, in the model "
-                f"{variable.ndim} dimensions."
-            )
+        _check_indices_of(line, variable)
         assert isinstance(line.expression, ast.Call)
         word = ast.unparse(line.expression.func)
         distribution = getattr(pm, _DISTRIBUTIONS.get(word, word), None)
@@ -2012,7 +2128,10 @@ def _check_formula(model: pm.Model, lines: Sequence[_Line], symbols: Mapping[str
         whole = word in _TAKES_VECTORS
         arguments = [values.evaluate(a, line, whole=whole) for a in line.expression.args]
         node = variable.owner
-        expected = distribution.dist(*arguments).owner
+        try:
+            expected = distribution.dist(*arguments).owner
+        except (TypeError, ValueError) as error:
+            raise FormulaError(f"PyMC cannot read `{line.text}`: {error}") from error
         if type(expected.op) is not type(node.op):
             raise FormulaError(
                 f"Formula and code disagree: the formula says `{line.text}`, the code draws "
@@ -2039,6 +2158,14 @@ def _check_formula(model: pm.Model, lines: Sequence[_Line], symbols: Mapping[str
             "The code runs through the formula from its last line to its first: "
             f"{', '.join(in_formula_order)}. The model was written in the order "
             f"{', '.join(in_code_order)}."
+        )
+
+
+def _check_indices_of(line: _Line, variable: Variable) -> None:
+    if variable.ndim != len(line.index):
+        raise FormulaError(
+            f"In `{line.text}`, {line.name} has {len(line.index)} indices, in the model "
+            f"{variable.ndim} dimensions."
         )
 
 
@@ -2069,8 +2196,9 @@ def show_formula(
         alpha_bar ~ Normal(0, 1.5)
 
     For every line the distribution, each of its parameters in order, and every deterministic
-    value are compared with the model graph at a random point of the parameter space; a
-    parameter without a line, a line without a variable and a different order are errors too.
+    value are compared with the model graph at a random point of the parameter space, with
+    random numbers in place of the real-valued `pm.Data` that the formula names; a parameter
+    without a line, a line without a variable and a different order are errors too.
 
     Parameters
     ----------
@@ -2114,7 +2242,7 @@ def show_formula(
         relation = "\\sim" if line.link is None else "="
         right = _latex(line.expression)
         mark = ""
-        if before is not None and before.get(line.name) != line.text:
+        if before is not None and before.get(line.name) != "".join(line.text.split()):
             mark = "new" if line.name not in before else "changed"
             (fresh if mark == "new" else altered).append(f"${_latex_name(line.name)}$")
         if mark:
@@ -2142,7 +2270,7 @@ def show_formula(
         notes.append(f"In the code {_and(renamed)}.")
     if notes:
         text += "\n\n" + " ".join(notes)
-    _formulas[name] = {line.name: line.text for line in lines}
+    _formulas[name] = {line.name: "".join(line.text.split()) for line in lines}
     _record("formula", name=name, model=_model_id(model))
     display({"text/markdown": text, "text/plain": "\n".join(plain)}, raw=True)
 
@@ -2154,7 +2282,7 @@ def _and(words: Sequence[str]) -> str:
 # --- 8. Leave-one-out scores -------------------------------------------------
 
 
-_SPLINE_POINTS = 201  # error below 1e-8 for the range of a posterior (tests/test_models.py)
+_SPLINE_POINTS = 201  # error below 1e-8 for the range of a posterior (tests/test_scores.py)
 
 
 def integrated_log_likelihood(
@@ -2183,7 +2311,8 @@ def integrated_log_likelihood(
     mu : xarray.DataArray
         Draws of the population mean in log-odds, with or without `dim`.
     sigma : xarray.DataArray or float
-        Draws of the population standard deviation in log-odds, or a fixed one.
+        Draws of the population standard deviation in log-odds, or a fixed one, with or without
+        `dim`.
     dim : str
         Name of the dimension of the observations.
     n_nodes : int
@@ -2197,26 +2326,28 @@ def integrated_log_likelihood(
     Raises
     ------
     ValueError
-        Counts outside 0 to trials; sigma not positive.
+        Counts outside 0 to trials; sigma not positive and finite.
     """
     s = np.asarray(successes, float)
     n = np.asarray(trials, float)
     if s.shape != n.shape or s.ndim != 1:
         raise ValueError(f"successes {s.shape} and trials {n.shape} must be of one length.")
-    if (s < 0).any() or (s > n).any():
-        position = int(np.argmax((s < 0) | (s > n)))
+    impossible = ~((s >= 0) & (s <= n) & (n < np.inf))  # NaN is
+    if impossible.any():
+        position = int(np.argmax(impossible))
         raise ValueError(
             f"successes must lie between 0 and trials; at position {position} there are "
             f"{s[position]:g} of {n[position]:g}."
         )
-    if not (np.asarray(sigma) > 0).all():
-        raise ValueError("sigma must be positive.")
-    if dim not in mu.dims:  # tanks with the same counts share one integral
+    sigma = xr.DataArray(sigma)
+    if not ((sigma > 0) & (sigma < np.inf)).all():
+        raise ValueError("sigma must be positive and finite.")
+    if dim not in (*mu.dims, *sigma.dims):  # tanks with the same counts share one integral
         pairs, which = np.unique(np.stack([s, n]), axis=1, return_inverse=True)
         if pairs.shape[1] < s.size:
             unique = integrated_log_likelihood(*pairs, mu, sigma, dim=dim, n_nodes=n_nodes)
             return unique.isel({dim: np.ravel(which)})
-        if np.ndim(sigma) == 0 and mu.size > 4 * _SPLINE_POINTS and mu.min() < mu.max():
+        if sigma.ndim == 0 and mu.size > 4 * _SPLINE_POINTS and mu.min() < mu.max():
             # a smooth function of mu alone: integrate on a grid, interpolate to the draws
             points = np.linspace(float(mu.min()), float(mu.max()), _SPLINE_POINTS)
             on_grid = integrated_log_likelihood(
@@ -2229,7 +2360,7 @@ def integrated_log_likelihood(
     counts = xr.Dataset({"s": (dim, s), "n": (dim, n)})
     if dim in mu.coords:
         counts = counts.assign_coords({dim: mu[dim]})
-    mu_, sigma_, s_, n_ = xr.broadcast(mu, xr.DataArray(sigma), counts["s"], counts["n"])
+    mu_, sigma_, s_, n_ = xr.broadcast(mu, sigma, counts["s"], counts["n"])
     m, tau, s, n = mu_.values, sigma_.values**-2.0, s_.values, n_.values
 
     # Newton's method on a log-concave function, steps clipped to stay in reach
@@ -2386,11 +2517,14 @@ def _record(kind: str, **fields: object) -> None:
 
 
 _model_ids: weakref.WeakKeyDictionary[pm.Model, int] = weakref.WeakKeyDictionary()
+_numbers = itertools.count(1)
 
 
 def _model_id(model: pm.Model) -> int:
     """Return a model's number in the order of first use, the same from run to run."""
-    return _model_ids.setdefault(model, len(_model_ids) + 1)
+    if model not in _model_ids:
+        _model_ids[model] = next(_numbers)  # not the length, which shrinks with dead models
+    return _model_ids[model]
 
 
 def record_estimates(name: str, estimates: Mapping[str, xr.DataArray]) -> None:

@@ -113,6 +113,7 @@ def key_files(source: Path, root: Path = ROOT) -> list[Path]:
     files += [root / (name.replace(".", "/") + ".py") for name in modules]
     files += sorted(root.glob("*.mplstyle"))
     files += sorted(p for p in (root / "data").glob("*") if p.suffix in {".csv", ".yml", ".yaml"})
+    files += sorted(p for p in (root / "widgets").glob("*") if p.suffix in {".html", ".css", ".js"})
     for path in files:
         if not path.is_file():
             raise CourseError(
@@ -309,8 +310,8 @@ def why_stale(source: Path, root: Path = ROOT) -> str | None:
         return f"{stored.name} is stale: it has cells that the .md no longer has; {remedy}"
     if nb.metadata.get("course", {}).get("key") != key_of(source, root):
         return (
-            f"{stored.name} is stale: a module, the style sheet, the data or the lock changed "
-            f"since it was made; {remedy}"
+            f"{stored.name} is stale: a module, the style sheet, the data, a widget or the lock "
+            f"changed since it was made; {remedy}"
         )
     return None
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,10 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from notebook_files import CourseError, figure_of, image_type, role_of  # noqa: E402
 
+# A notebook can name but one colour for the changed lines of a formula, which suits one ground;
+# the page has a class instead, and a colour for each ground in course.css.
+COLOUR = re.compile(r"\\color\{#[0-9A-Fa-f]{6}\}")
+
 
 def page_of(nb: NotebookNode) -> NotebookNode:
     """Return a notebook as Sphinx should read it.
@@ -35,6 +40,10 @@ def page_of(nb: NotebookNode) -> NotebookNode:
     """
     cells = []
     for cell in nb.cells:
+        for output in cell.get("outputs", []):
+            text = output.get("data", {}).get("text/markdown")
+            if text:
+                output.data["text/markdown"] = COLOUR.sub(r"\\class{changed}", text)
         figure = figure_of(cell)
         if figure is None:
             cells.append(cell)

@@ -30,6 +30,11 @@ nb_code_prompt_hide = "Hide code"
 nb_merge_streams = True
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
+# For the changed lines of formulas (\class); the extension lies beside the rest of MathJax.
+mathjax3_config = {
+    "loader": {"load": ["[tex]/html"]},
+    "tex": {"packages": {"[+]": ["html"]}},
+}
 
 numfig = True
 numfig_format = {"figure": "Figure %s."}

@@ -1,4 +1,7 @@
-"""What the pages need beyond MyST-NB: `post` blocks, and figures numbered as in the notebooks."""
+"""What the pages need beyond MyST-NB.
+
+`post` blocks, figures numbered as in the notebooks, and tables of prose that a phone can show.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
+
+PROSE = 40  # characters in a cell, from which on a table is read rather than looked up
 
 
 class Post(SphinxDirective):
@@ -68,9 +73,27 @@ def number_by_lecture(app: Sphinx, env: BuildEnvironment) -> list[str]:
     return []
 
 
+def label_cells(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Put its column's heading into each cell of a table of prose.
+
+    It is shown where the page is too narrow for columns and the cells stand below each other.
+    """
+    for table in doctree.findall(nodes.table):
+        head, body = next(table.findall(nodes.thead), None), next(table.findall(nodes.tbody))
+        longest = max((len(cell.astext()) for cell in body.findall(nodes.entry)), default=0)
+        if head is None or longest <= PROSE:
+            continue
+        table["classes"].append("prose")
+        titles = [cell.astext() for cell in head.findall(nodes.entry)]
+        for row in body.findall(nodes.row):
+            for title, cell in zip(titles, row.children, strict=True):
+                cell.insert(0, nodes.inline("", title, classes=["cell-label"]))
+
+
 def setup(app: Sphinx) -> dict:
     """Register with Sphinx."""
     app.add_directive("post", Post)
     # After Sphinx itself has numbered them, which it does at the same event.
     app.connect("env-get-updated", number_by_lecture, priority=900)
+    app.connect("doctree-resolved", label_cells)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -432,6 +432,8 @@ def course(tmp_path):
     (root / "utils.py").write_text("")
     (root / "requirements.lock").write_text("numpy==2\n")
     (root / "course.mplstyle").write_text("axes.grid: True\n")
+    (root / "widgets").mkdir()
+    (root / "widgets" / "slider.html").write_text("<script>go()</script>\n")
     settings = (ROOT / "notebooks" / "jupytext.toml").read_text()
     (root / "notebooks" / "jupytext.toml").write_text(settings)
     source = root / "notebooks" / "01-Frogs.md"
@@ -603,6 +605,7 @@ def rendered(course):
         "data/frogs.yml",
         "requirements.lock",
         "course.mplstyle",
+        "widgets/slider.html",
         "notebooks/01-Frogs.md",
     ],
 )
@@ -630,7 +633,7 @@ def test_a_new_module_counts(rendered):
     with pytest.raises(CourseError, match=r"more\.py is missing"):
         key_of(source, rendered)
     (rendered / "more.py").write_text("")
-    assert "a module, the style sheet, the data or the lock changed" in why_stale(source, rendered)
+    assert "a module, the style sheet, the data, a widget or" in why_stale(source, rendered)
 
 
 def test_an_edited_or_missing_ipynb_is_stale(rendered, capsys):

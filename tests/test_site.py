@@ -23,6 +23,11 @@ PNG = (
 )
 ALT = 'Line chart. The x axis shows time, the y axis <height> & "more"; alpha_bar rises.'
 GRAPH_ALT = "Causal graph. T → S."
+FORMULA = (
+    "$$\n\\begin{aligned}\n"
+    "{\\color{#B3124A}{\\sigma}} &{\\color{#B3124A}{{}\\sim \\text{Exponential}(1)}} "
+    "&& {\\color{#B3124A}{\\text{(new)}}}\n\\end{aligned}\n$$"
+)
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><title>T → S</title></svg>'
 
 
@@ -48,6 +53,7 @@ def planted_notebook():
         metadata={"course": {"role": "living"}},
     )
     said = new_output("display_data", data={"text/markdown": "It is **two**: $x_1 = 2$."})
+    formula = new_output("display_data", data={"text/markdown": FORMULA})
     table = new_output("execute_result", data={"text/html": "<table class='dataframe'></table>"})
     cells = [
         new_markdown_cell(
@@ -60,7 +66,7 @@ def planted_notebook():
         figure_cell("fig-99-graph", "Tank acts.", None, [graph]),
         new_markdown_cell("## The rest"),
         figure_cell("fig-99-living", "Drag.", ALT, [picture, living]),
-        new_code_cell("say()", metadata={"tags": ["hide-input"]}, outputs=[said]),
+        new_code_cell("say()", metadata={"tags": ["hide-input"]}, outputs=[said, formula]),
         new_code_cell("table", outputs=[table]),
     ]
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -204,6 +210,71 @@ def test_hidden_code_folds_and_markdown_outputs_are_set(planted):
     assert "say()" in summary.find_parent("details").text
     assert planted.find("strong", string="two") and "x_1 = 2" in planted.text
     assert "shown above" not in planted.text
+
+
+def test_changed_lines_of_formulas_take_their_colour_from_the_page(site, planted):
+    for name, page in site["pages"].items():
+        assert not re.search(r"\\color\{#|#b3124a", str(page), re.IGNORECASE), name
+    (formula,) = [tag.text for tag in planted.find_all(class_="math") if "(new)" in tag.text]
+    assert formula.count(r"\class{changed}{") == 3 and r"\class{changed}{\text{(new)}}" in formula
+    settings = " ".join(script.text for script in planted.find_all("script"))
+    assert '"load": ["[tex]/html"]' in settings
+    (mathjax,) = [s["src"] for s in planted.find_all("script", src=re.compile("mathjax"))]
+    folder = (site["out"] / urlsplit(mathjax).path).parent
+    assert (folder / "input" / "tex" / "extensions" / "html.js").is_file()
+    stored = site["root"] / "notebooks" / "99-Planted.ipynb"
+    assert "#B3124A" in stored.read_text(), "the notebook itself keeps its colour"
+
+
+def luminance(colour):
+    """Return the relative luminance of #rgb or #rrggbb, by WCAG 2."""
+    digits = colour.lstrip("#")
+    digits = digits if len(digits) == 6 else "".join(2 * d for d in digits)
+    parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def colour_of(css, variable, mode):
+    """Return the colour that a style sheet gives a variable in a mode."""
+    blocks = re.findall(r"([^{}]+)\{([^{}]*)\}", css)
+    values = [
+        found[1]
+        for selector, block in blocks
+        if re.search(rf"""data-theme=["']?{mode}["']?\]\s*(,|$)""", selector.strip())
+        for found in [re.search(rf"{variable}:\s*(#[0-9a-fA-F]{{3,6}})", block)]
+        if found
+    ]
+    assert len(set(values)) == 1, (variable, mode, values)
+    return values[0]
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_changed_lines_can_be_read_on_both_grounds(site, mode):
+    static = site["out"] / "_static"
+    course = (static / "course.css").read_text()
+    theme = (static / "styles" / "pydata-sphinx-theme.css").read_text()
+    assert re.search(r"\.changed \{\s*color: var\(--course-changed\)", course)
+    text = luminance(colour_of(course, "--course-changed", mode))
+    ground = luminance(colour_of(theme, "--pst-color-background", mode))
+    lighter, darker = max(text, ground), min(text, ground)
+    assert (lighter + 0.05) / (darker + 0.05) >= 4.5
+
+
+def test_cells_of_prose_carry_their_heading(site):
+    table = site["pages"]["data.html"].find("table", class_="prose")
+    titles = [cell.text for cell in table.thead.find_all("th")]
+    for row in table.tbody.find_all("tr"):
+        assert [tag.text for tag in row.find_all(class_="cell-label")] == titles
+
+
+def test_a_widget_leaves_nothing_where_scripts_do_not_run():
+    for path in sorted((ROOT / "widgets").glob("*.html")):
+        widget = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+        assert widget.find("div").has_attr("hidden"), path.name
+        for tag in widget.find_all(["script", "style"]):
+            tag.decompose()
+        assert not widget.get_text(strip=True) and len(widget.find_all()) == 1, path.name
 
 
 def test_the_head_of_a_lecture_and_its_files(site, planted):

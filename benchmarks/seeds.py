@@ -1,4 +1,4 @@
-"""Do the fits and the claims of a notebook hold for other seeds?
+"""Run a notebook with other seeds, to see whether its fits and claims hold.
 
 seeds.py NOTEBOOK SEED [SEED ...] executes the notebook once for each seed, in memory: nothing
 stored changes. A fit that misses the convergence gate, a formula, or a claim of the text that no

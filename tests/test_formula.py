@@ -192,7 +192,8 @@ def test_priors_of_many_kinds(text, shown):
     assert rf"\theta &\sim \text{{{word}}}({numbers})" in shown.markdown
     values = numbers.split(", ")
     for position, value in enumerate(values):
-        other = values[:position] + [f"{float(value) + 0.125:g}"] + values[position + 1 :]
+        more = float(value) + (0.125 if "." in value else 1)
+        other = values[:position] + [f"{more:g}"] + values[position + 1 :]
         with pytest.raises(FormulaError, match=r"disagree: .* parameter \d of theta in the code"):
             check(model, f"theta ~ {word}({', '.join(other)})", symbols=None)
     with pytest.raises(FormulaError, match=r"disagree: .*the code draws theta from \w+\. Change"):
@@ -202,7 +203,7 @@ def test_priors_of_many_kinds(text, shown):
 @settings(max_examples=60, deadline=None)
 @given(
     data=st.data(),
-    factor=st.floats(0.01, 100).filter(lambda f: abs(f - 1) > 1e-6),
+    factor=st.floats(0.01, 100).filter(lambda f: abs(f - 1) > 1e-5),
 )
 def test_any_other_constant_is_caught(data, factor):
     constants = [m for m in re.finditer(r"\d+(\.\d+)?", FORMULA) if float(m[0])]
@@ -286,7 +287,7 @@ def test_wrong_link(right, wrong):
         if right == wrong:
             check(model, formula, symbols=None)
         else:
-            with pytest.raises(FormulaError, match=r"disagree: the formula says .* (p|y) of the"):
+            with pytest.raises(FormulaError, match=r"says .* (p|y) (of the model|in the code)"):
                 check(model, formula, symbols=None)
 
 
@@ -305,7 +306,7 @@ def test_ordered_logit_with_cutpoints(shown):
     check(model, formula, symbols=None)
     assert r"R_{i} &\sim \text{OrderedLogit}(\phi_{i}, \alpha)" in shown.markdown
     for old, new in (("beta * x", "-beta * x"), ("alpha)", "2 * alpha)")):
-        with pytest.raises(FormulaError, match="R in the code is another|Cannot evaluate|index"):
+        with pytest.raises(FormulaError, match=r"R in the code is another|alpha has 3 entries"):
             check(model, formula.replace(old, new), symbols=None)
 
 
@@ -369,7 +370,7 @@ def test_population_without_an_index_of_its_own():
     check(model, "y[i] ~ Normal(mu[i], 1)\nmu[i] = a[0]\na[j] ~ Normal(0, 1)", symbols=None)
     with pytest.raises(FormulaError, match="disagree"):
         check(model, "y[i] ~ Normal(mu[i], 1)\nmu[i] = a[1]\na[j] ~ Normal(0, 1)", symbols=None)
-    with pytest.raises(FormulaError, match="an index of a does not fit: .* out of bounds"):
+    with pytest.raises(FormulaError, match=r"an index of a does not fit: .* out of bounds"):
         check(model, "y[i] ~ Normal(mu[i], 1)\nmu[i] = a[2]\na[j] ~ Normal(0, 1)", symbols=None)
 
 
@@ -396,7 +397,7 @@ def test_data_at_a_special_value_hide_nothing():
         pm.Exponential("sigma", pm.Data("rate", 2.0))
     check(model, "sigma ~ Exponential(2)", symbols=None)
     check(model, "sigma ~ Exponential(rate)", symbols=None)
-    with pytest.raises(FormulaError, match="1 by the formula, 0.5 by the code"):
+    with pytest.raises(FormulaError, match=r"1 by the formula, 0\.5 by the code"):
         check(model, "sigma ~ Exponential(1)", symbols=None)
 
 
@@ -455,8 +456,8 @@ WRONG = {
     "two indices": ("x[i]", "x[i, i]", "x is written with 2 indices, but the model's has 1 dim"),
     "no index left": ("alpha[j] ~", "alpha ~", "alpha has 0 indices, in the model 1 dimensions"),
     "index too many left": ("sigma ~", "sigma[j] ~", "sigma has 1 indices, in the model 0 dimens"),
-    "no index left of =": ("logit(p[i])", "logit(p)", "the index i does not stand on the left"),
-    "two left of =": ("logit(p[i])", "logit(p[i, k])", "p has 2 indices|p is written with 1 ind"),
+    "no index left of =": ("logit(p[i])", "logit(p)", "p has 0 indices, in the model 1 dimension"),
+    "two left of =": ("logit(p[i])", "logit(p[i, k])", "p has 2 indices, in the model 1 dimension"),
     "number left": ("alpha[j] ~", "alpha[0] ~", "each index is a letter of its own"),
     "twice left": ("logit(p[i])", "logit(p[i, i])", "each index is a letter of its own"),
     "expression left": ("sigma ~", "2 * sigma ~", "Left of ~ or = there must be one name"),

@@ -200,9 +200,7 @@ def test_multilevel_posterior(record):
     check(z_scores(record, "multilevel", exact_multilevel(), variables), "multilevel")
 
 
-@pytest.mark.parametrize(
-    ("name", "rate"), [("Exponential(0.2)", 0.2), ("Exponential(5)", 5.0)]
-)
+@pytest.mark.parametrize(("name", "rate"), [("Exponential(0.2)", 0.2), ("Exponential(5)", 5.0)])
 def test_prior_sensitivity(record, name, rate):
     variables = ("alpha_bar", "sigma", "p")
     check(z_scores(record, f"multilevel, {name}", exact_multilevel(rate), variables), name)
@@ -263,7 +261,7 @@ def test_flexibility_is_a_derivative():
         weight = prior * np.exp(log_posterior - log_posterior.max())
         return d * (weight @ p) / weight.sum(), weight / weight.sum()
 
-    mean, weight = expected(s)
+    _, weight = expected(s)
     covariance = d * (weight @ (p * alpha) - (weight @ p) * (weight @ alpha))
     slope = (expected(s + eps)[0] - expected(s - eps)[0]) / (2 * eps)
     assert covariance == pytest.approx(slope, rel=1e-6)

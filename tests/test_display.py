@@ -1,0 +1,249 @@
+"""Sentences, claims, progress and the living figure: what a notebook keeps of them."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import utils
+from utils import check_claim, progress, say, tank_scrubber
+
+
+class Handle:
+    """What IPython returns for an output that will be rewritten."""
+
+    def __init__(self, first):
+        self.lines = [first]
+
+    def update(self, data, **options):
+        assert options == {"raw": True}
+        self.lines.append(data)
+
+
+class Shown(list):
+    def __call__(self, data, *, raw, display_id=None, metadata=None):
+        assert raw
+        self.append((data, metadata))
+        self.handle = Handle(data)
+        return self.handle if display_id else None
+
+    @property
+    def text(self):
+        (data, metadata), *_ = self[-1:]
+        assert metadata is None
+        assert data["text/plain"] == data["text/markdown"]
+        return data["text/markdown"]
+
+
+@pytest.fixture(autouse=True)
+def shown(monkeypatch):
+    monkeypatch.delenv("COURSE_RECORD", raising=False)
+    monkeypatch.setattr(utils, "display", shown := Shown())
+    return shown
+
+
+# --- say
+
+
+def test_sentences_are_folded(shown):
+    say(
+        f"""All {20} fits
+        pass the   gate.
+
+        A new
+        paragraph, with $\\alpha$ and `code`."""
+    )
+    assert shown.text == (
+        "All 20 fits pass the gate.\n\nA new paragraph, with $\\alpha$ and `code`."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "folded"),
+    [("One.", "One."), ("\n  One.\n", "One."), ("a\tb\n\n\n\nc", "a b\n\n\n\nc"), ("", "")],
+)
+def test_short_sentences(text, folded, shown):
+    say(text)
+    assert shown.text.replace("\n\n\n\n", "\n\n") == folded.replace("\n\n\n\n", "\n\n")
+
+
+# --- check_claim
+
+
+HOLDS = [
+    ({"above": 1}, 2.0, 0.5, "2.0 standard errors above 1."),
+    ({"above": 0, "margin": 3}, 5.0, 1.0, "5.0 standard errors above 0."),
+    ({"below": 1}, 0.0, 0.25, "4.0 standard errors below 1."),
+    ({"below": 0, "margin": 0}, -0.1, 1.0, "0.1 standard errors below 0."),
+    ({"within": 1}, 1.5, 1.0, "0.5 standard errors from 1."),
+    ({"within": 1}, -1.0, 1.0, "2.0 standard errors from 1."),
+    ({"above": 0}, np.float32(2), np.float64(1), "2.0 standard errors above 0."),
+]
+
+
+@pytest.mark.parametrize(("claim", "estimate", "error", "where"), HOLDS)
+def test_claims_that_hold_are_printed_with_their_margin(claim, estimate, error, where, shown):
+    check_claim("So it is.", estimate, error, **claim)
+    assert shown.text == f"✓ So it is. Computed: {estimate:.3g} ± {error:.2g}, {where}"
+
+
+FAILS = [
+    ({"above": 1}, 1.9, 0.5, "+1.8 standard errors away"),
+    ({"above": 1}, 0.0, 0.5, "-2.0 standard errors away"),
+    ({"below": 1}, 0.6, 0.25, "-1.6 standard errors away"),
+    ({"below": 1}, 3.0, 0.25, "+8.0 standard errors away"),
+    ({"within": 1}, 3.1, 1.0, "+2.1 standard errors away"),
+    ({"within": 1}, -1.1, 1.0, "-2.1 standard errors away"),
+    ({"above": 1, "margin": 5}, 2.0, 0.25, "+4.0 standard errors away"),
+    ({"above": np.nan}, 2.0, 0.25, "+nan standard errors away"),
+    ({"within": np.nan}, 2.0, 0.25, "+nan standard errors away"),
+]
+
+
+@pytest.mark.parametrize(("claim", "estimate", "error", "away"), FAILS)
+def test_claims_that_fail_say_what_was_found(claim, estimate, error, away, shown):
+    with pytest.raises(AssertionError) as caught:
+        check_claim("So it is.", estimate, error, **claim)
+    (kind, value), *_ = claim.items()
+    margin = claim.get("margin", 2)
+    assert str(caught.value).startswith(
+        f"The text says: 'So it is.' ({kind} {value:g}, margin {margin} standard errors), but the "
+        f"computed figure is {estimate:.4g} with standard error {error:.2g}, {away}."
+    )
+    assert shown == []
+
+
+@pytest.mark.parametrize(
+    ("estimate", "error", "claim", "message"),
+    [
+        (1.0, 1.0, {}, "exactly one of above, below, within; got None"),
+        (1.0, 1.0, {"above": 0, "within": 0}, r"got \['above', 'within'\]"),
+        (1.0, 0.0, {"above": 0}, r"got 1\.0 and 0\.0"),
+        (1.0, -1.0, {"above": 0}, "the latter positive"),
+        (1.0, np.nan, {"above": 0}, "must be finite"),
+        (1.0, np.inf, {"within": 0}, "must be finite"),
+        (np.nan, 1.0, {"above": 0}, "must be finite"),
+        (np.inf, 1.0, {"above": 0}, "must be finite"),
+    ],
+)
+def test_claims_that_say_nothing_are_refused(estimate, error, claim, message, shown):
+    with pytest.raises(ValueError, match=message):
+        check_claim("So it is.", estimate, error, **claim)
+    assert shown == []
+
+
+# --- progress
+
+
+@pytest.mark.parametrize("items", [[], ["a"], list(range(20))])
+def test_progress_yields_all_and_ends_in_a_sentence(items, shown):
+    assert list(progress(iter(items), label="fits")) == items
+    n = len(items)
+    assert len(shown) == 1
+    assert shown.handle.lines == [{"text/plain": f"{k} of {n} fits"} for k in range(n + 1)]
+
+
+def test_progress_stops_where_the_work_fails(shown):
+    with pytest.raises(ZeroDivisionError):
+        for k in progress([2, 1, 0, 3], label="fits"):
+            1 / k
+    assert shown.handle.lines[-1] == {"text/plain": "2 of 4 fits"}
+
+
+def test_progress_without_a_display(monkeypatch):
+    monkeypatch.setattr(utils, "display", lambda *a, **k: None)
+    assert list(progress("abc", label="letters")) == ["a", "b", "c"]
+
+
+def test_progress_leaves_finished_lines_in_a_notebook(executed_notebooks):
+    for name, nb in executed_notebooks.items():
+        cells = [cell for cell in nb.cells if cell.cell_type == "code"]
+        lines = [
+            output["data"]["text/plain"]
+            for cell in cells
+            for output in cell.outputs
+            if output.output_type == "display_data" and set(output["data"]) == {"text/plain"}
+        ]
+        found = [m for line in lines if (m := re.fullmatch(r"(\d+) of (\d+) \D+", line))]
+        assert all(m[1] == m[2] for m in found), f"{name} keeps {lines}"
+        assert bool(found) == any("progress(" in cell.source for cell in cells)
+
+
+# --- tank_scrubber
+
+
+@pytest.fixture
+def frogs():
+    return pd.DataFrame({"density": [10, 10, 25, 25, 25], "surv": [9, 1, 25, 0, 12]})
+
+
+def survival_of(sigma):
+    mean = xr.DataArray(np.linspace(0.2, 0.8, 5) * sigma, dims="tank")
+    return {"mean": mean, "lower": mean - 0.05, "upper": mean + 0.05}
+
+
+SIGMAS = [0.1, 0.357894736, 1.0]
+
+
+def scrub(frogs, shown, sigmas=SIGMAS):
+    tank_scrubber(frogs, {s: survival_of(s) for s in sigmas}, {s: 0.7 - s / 10 for s in sigmas})
+    return shown[-1]
+
+
+def test_living_figure_holds_its_data(frogs, shown):
+    data, metadata = scrub(frogs, shown)
+    assert metadata == {"course": {"role": "living"}}
+    assert set(data) == {"text/html", "text/plain"}
+    assert "__DATA__" not in data["text/html"]
+    (block,) = re.findall(
+        r'<script type="application/json">(.*?)</script>', data["text/html"], flags=re.DOTALL
+    )
+
+    def no_constant(word):
+        pytest.fail(f"{word} is no JSON")
+
+    held = json.loads(block, parse_constant=no_constant)
+    assert held["sigma"] == [0.1, 0.358, 1.0]
+    assert held["raw"] == [0.9, 0.1, 1.0, 0.0, 0.48]
+    assert held["median"] == [0.69, 0.664, 0.6]
+    assert held["blocks"] == [
+        {"first": 0, "last": 1, "label": "10 tadpoles"},
+        {"first": 2, "last": 4, "label": "25 tadpoles"},
+    ]
+    for key in ("mean", "lower", "upper"):
+        expected = [survival_of(s)[key].values for s in SIGMAS]
+        np.testing.assert_allclose(held[key], expected, atol=5e-4)
+    assert 0 <= held["start"] < len(SIGMAS)
+
+
+def test_living_figure_is_the_same_each_time(frogs, shown):
+    before = frogs.copy()
+    first, second = scrub(frogs, shown), scrub(frogs, shown)
+    assert first == second
+    assert first[0]["text/html"].encode() == second[0]["text/html"].encode()
+    assert str(utils.DATA_DIR.parent) not in first[0]["text/html"]
+    pd.testing.assert_frame_equal(frogs, before)
+
+
+def test_living_figure_asks_nothing_of_the_network(frogs, shown):
+    html = scrub(frogs, shown)[0]["text/html"]
+    urls = set(re.findall(r"https?://[^\s\"']+", html))
+    assert urls <= {"http://www.w3.org/2000/svg"}  # a name, not an address that is fetched
+    assert not re.search(r"<(link|img|iframe)|src=|@import|fetch\(", html)
+
+
+@pytest.mark.parametrize("others", [[0.1, 1.0], [0.1, 0.357894736, 2.0], [1.0, 0.357894736, 0.1]])
+def test_living_figure_of_other_sigmas_is_refused(frogs, shown, others):
+    with pytest.raises(ValueError, match="the same sigmas in the same order"):
+        tank_scrubber(frogs, {s: survival_of(s) for s in SIGMAS}, dict.fromkeys(others, 0.5))
+    assert shown == []
+
+
+def test_living_figure_shows_no_undefined_numbers(frogs, shown):
+    frogs.loc[0, ["density", "surv"]] = 0
+    with pytest.raises(ValueError, match="JSON compliant"):
+        scrub(frogs, shown)
+    assert shown == []

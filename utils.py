@@ -2075,9 +2075,8 @@ class _FormulaValues:
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
     try:
-        return np.allclose(
-            *np.broadcast_arrays(a, b), rtol=1e-6, atol=1e-12
-        )  # 1/3 is float32 to PyTensor
+        # rtol: to PyTensor, 1/3 is a number of single precision
+        return np.allclose(*np.broadcast_arrays(a, b), rtol=1e-6, atol=1e-12)
     except ValueError:
         return False
 

@@ -548,8 +548,8 @@ def test_new_and_changed_lines_are_marked_in_words(shown):
     check(second, "y ~ Normal(a, sigma)\na ~ Normal(0,1)\nsigma ~ Exponential(1)", **options)
     equation, notes = shown.markdown.rsplit("$$", 1)
     y, a, sigma = equation.strip().splitlines()[2:-1]
-    assert y.count(r"\color{#B3124A}") == 3 and r"\text{(changed)}" in y
-    assert sigma.count(r"\color{#B3124A}") == 3 and r"\text{(new)}" in sigma
+    assert y.count(rf"\color{{{utils._CHANGED_COLOUR}}}") == 3 and r"\text{(changed)}" in y
+    assert sigma.count(rf"\color{{{utils._CHANGED_COLOUR}}}") == 3 and r"\text{(new)}" in sigma
     assert a == r"a &\sim \text{Normal}(0, 1) \\"  # written with another space, but the same
     assert notes.strip() == (
         r"New since the first model: the line of $\sigma$. Changed: the line of $y$. "

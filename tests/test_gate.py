@@ -279,10 +279,11 @@ def test_constant_lets_a_fixed_diagonal_through():
 
 
 def test_constant_does_not_hide_what_varies_badly():
-    corner = np.tanh(good())
-    corner[0] = -(corner[0] ** 2)
-    with pytest.raises(ConvergenceError, match=r"R-hat 1\.\d+ for R\[a, b\]"):
+    corner = np.tanh(good() + np.array([3, 0, 0, 0])[:, None])
+    with pytest.raises(ConvergenceError, match=r"R-hat 1\.\d+ for R\[a, b\]") as caught:
         check_convergence(correlation(corner), constant=["R"])
+    for word in ("R-hat", "bulk ESS", "tail ESS"):
+        assert re.search(rf"{word} [\d.]+ for R\[a, b\]", str(caught.value))
 
 
 def test_constant_lets_nothing_stuck_through_elsewhere():

@@ -26,15 +26,15 @@ MUS = (-3.0, 0.0, 1.4, 4.0)
 def by_quad(s, n, mu, sigma):
     """Log of the integral, over pieces so narrow that no peak is missed."""
 
-    def integrand(a, shift):
-        log = s * a - n * np.logaddexp(0, a) - 0.5 * ((a - mu) / sigma) ** 2
-        return np.exp(log - shift)
+    def log_integrand(a):
+        return s * a - n * np.logaddexp(0, a) - 0.5 * ((a - mu) / sigma) ** 2
 
-    width = 14 * sigma + 2
-    edges = np.linspace(mu - width, mu + width, 60)
-    shift = np.log(integrand(edges, 0.0).max())
+    raw = np.log((s + 0.5) / (n - s + 0.5))
+    margin = 14 * sigma + 2
+    edges = np.linspace(min(mu, raw) - margin, max(mu, raw) + margin, 80)
+    shift = log_integrand(np.linspace(edges[0], edges[-1], 4001)).max()
     total = sum(
-        integrate.quad(integrand, a, b, args=(shift,), epsabs=1e-14, epsrel=1e-12)[0]
+        integrate.quad(lambda a: np.exp(log_integrand(a) - shift), a, b, epsabs=1e-14)[0]
         for a, b in pairwise(edges)
     )
     return float(
@@ -62,6 +62,15 @@ def test_twice_the_nodes_show_the_error(sigma):
     error, error_doubled = abs(plain - exact).max(), abs(doubled - exact).max()
     assert error_doubled < max(error / 10, 1e-10)
     assert float(abs(plain - doubled).max()) == pytest.approx(float(error), rel=0.2, abs=1e-10)
+
+
+@pytest.mark.parametrize("mu", [-25.0, -12.0, 12.0, 25.0])
+@pytest.mark.parametrize("sigma", [0.5, 1.0])
+def test_population_far_from_the_counts(mu, sigma):
+    """Newton's method has a long way to go to the peak."""
+    for s, n in ((0, 35), (35, 35), (17, 35), (200, 400)):
+        found = integrated_log_likelihood([s], [n], xr.DataArray(mu), sigma)
+        assert found.item() == pytest.approx(by_quad(s, n, mu, sigma), abs=1e-7), (s, n)
 
 
 def test_probabilities_of_all_counts_sum_to_one():

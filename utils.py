@@ -42,6 +42,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 from pymc.backends.arviz import patch_nutpie_idata
+from pymc.distributions.distribution import support_point
+from pymc.distributions.multivariate import _OrderedMultinomial
+from pymc.distributions.transforms import Ordered
 from pymc.model.transform.optimization import freeze_dims_and_data
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
@@ -1587,7 +1590,9 @@ class CompiledModel:
         self.store = None if store is None else tuple(store)
         start = time.perf_counter()
         frozen = freeze_dims_and_data(model, data=[name for name in known if name not in vary])
-        self._compiled = nutpie.compile_pymc_model(frozen, var_names=store)
+        self._compiled = nutpie.compile_pymc_model(
+            frozen, var_names=store, initial_points=_ordered_starts(frozen)
+        )
         self._compile_seconds = time.perf_counter() - start
 
     def _set_data(self, data: Mapping[str, ArrayLike]) -> None:
@@ -1781,6 +1786,20 @@ def fit(
     return CompiledModel(model, store=store).fit(name=name, random_seed=random_seed, **options)
 
 
+def _ordered_starts(model: pm.Model) -> dict[str, np.ndarray]:
+    """Where ordered variables start whose prior would start them all at one value.
+
+    There the log-probability is minus infinity, and no sampler gets away.
+    """
+    starts = {}
+    for variable, transform in model.rvs_to_transforms.items():
+        if isinstance(transform, Ordered):
+            centre = np.asarray(support_point(variable).eval(mode="FAST_COMPILE"))
+            if not (np.diff(centre) > 0).all():
+                starts[variable.name] = np.sort(centre) + np.linspace(-1, 1, centre.shape[-1])
+    return starts
+
+
 def _as_seed(random_seed: int) -> int:
     if isinstance(random_seed, bool) or not isinstance(random_seed, (int, np.integer)):
         raise TypeError(
@@ -1827,7 +1846,14 @@ _FUNCTIONS = {
     "logit": special.logit,
 }
 _DISTRIBUTIONS = {"OrderedLogit": "OrderedLogistic"}  # formula's word: PyMC's class
-_TAKES_VECTORS = {"OrderedLogit", "OrderedLogistic", "Dirichlet", "Categorical", "MvNormal"}
+_TAKES_VECTORS = {
+    "OrderedLogit",
+    "OrderedLogistic",
+    "OrderedMultinomial",
+    "Dirichlet",
+    "Categorical",
+    "MvNormal",
+}
 _CHANGED_COLOUR = "#D6336C"  # 4.6:1 on white, 4.1:1 on JupyterLab's dark ground; words say it too
 _formulas: dict[str, dict[str, str]] = {}
 
@@ -1838,18 +1864,22 @@ class FormulaError(ValueError):
 
 @dataclass(frozen=True)
 class _Line:
-    """One line of a formula: `lhs ~ Distribution(...)` or `link(lhs) = expression`."""
+    """One line of a formula: `lhs ~ Distribution(...)[, ordered]` or `link(lhs) = expression`."""
 
     text: str
     name: str
     index: tuple[str, ...]
     link: str | None  # None: stochastic
     expression: ast.expr
+    ordered: bool = False  # entries of a vector increase
 
 
 def _parse_line(text: str) -> _Line:
     stochastic = "~" in text
     left, separator, right = text.partition("~" if stochastic else "=")
+    ordered = stochastic and bool(re.search(r",\s*ordered\s*$", right))
+    if ordered:
+        right = right[: right.rindex(",")]
     try:
         target = ast.parse(left.strip(), mode="eval").body
         expression = ast.parse(right.strip(), mode="eval").body
@@ -1886,7 +1916,7 @@ def _parse_line(text: str) -> _Line:
             raise FormulaError(f"Left of ~ or =, each index is a letter of its own: {text!r}.")
     if not isinstance(target, ast.Name):
         raise FormulaError(f"Left of ~ or = there must be one name: {text!r}.")
-    return _Line(text, target.id, index, link, expression)
+    return _Line(text, target.id, index, link, expression, ordered)
 
 
 def _latex_name(name: str) -> str:
@@ -1956,9 +1986,15 @@ class _FormulaValues:
             rv: rng.uniform(0.2, 0.8, size=tuple(shapes[rv.name])).astype(rv.dtype)
             for rv in model.free_RVs
         }
+        for rv in self.parameters:
+            if isinstance(model.rvs_to_transforms[rv], Ordered):
+                self.parameters[rv].sort(axis=-1)
         # real-valued data that the formula names at random too: at 1, sigma and sigma**w are one
-        lefts = {symbols.get(line.name, line.name) for line in lines}
         rights = {symbols.get(name, name) for line in lines for name in _names(line.expression)}
+        # an observed variable on the right stands for the data that it observes
+        self.observed = {rv.name: model.rvs_to_values[rv] for rv in model.observed_RVs}
+        rights |= {self.observed[name].name for name in rights & set(self.observed)}
+        lefts = {symbols.get(line.name, line.name) for line in lines}
         self.data = {
             data: rng.uniform(0.2, 0.8, size=data.get_value().shape).astype(data.dtype)
             for data in model.data_vars
@@ -1992,6 +2028,9 @@ class _FormulaValues:
                 value = self.data[variable]
             elif variable is not None and variable in self.model.data_vars:
                 value = variable.get_value()
+            elif variable is not None and variable.name in self.observed:
+                seen = self.observed[variable.name]
+                value = self.data[seen] if seen in self.data else seen.eval(mode="FAST_COMPILE")
             else:
                 known = ", ".join(self.model.named_vars)
                 raise FormulaError(
@@ -2107,7 +2146,7 @@ def _check_formula(model: pm.Model, lines: Sequence[_Line], symbols: Mapping[str
                         "the model has none: take the line out."
                     )
                 continue
-            _check_indices_of(line, variable)
+            _check_indices_of(line, variable.ndim, variable.ndim)
             (in_code,) = values.at_point([variable])
             if not _same(in_code, values[line.name]):
                 raise FormulaError(
@@ -2120,7 +2159,9 @@ def _check_formula(model: pm.Model, lines: Sequence[_Line], symbols: Mapping[str
                 f"The formula has `{line.text}`, the model has no such random variable: add it to "
                 "the code or take the line out."
             )
-        _check_indices_of(line, variable)
+        vector = variable.ndim - variable.owner.op.ndim_supp  # without the axes of one draw
+        _check_indices_of(line, vector, variable.ndim)
+        _check_order_of(line, model, variable)
         assert isinstance(line.expression, ast.Call)
         word = ast.unparse(line.expression.func)
         distribution = getattr(pm, _DISTRIBUTIONS.get(word, word), None)
@@ -2129,7 +2170,11 @@ def _check_formula(model: pm.Model, lines: Sequence[_Line], symbols: Mapping[str
         whole = word in _TAKES_VECTORS
         arguments = [values.evaluate(a, line, whole=whole) for a in line.expression.args]
         node = variable.owner
-        expected = _draw_from(distribution, arguments, line).owner
+        if type(node.op).__name__ == word:  # a distribution of the course, as ordered_logit has
+            in_code = values.at_point(node.op.dist_params(node), without=variable)
+            _compare_parameters(line, variable, arguments, in_code)
+            continue
+        expected = _draw_from(distribution, arguments, line, variable.shape).owner
         if type(expected.op) is not type(node.op):
             raise FormulaError(
                 f"Formula and code disagree: the formula says `{line.text}`, the code draws "
@@ -2140,14 +2185,7 @@ def _check_formula(model: pm.Model, lines: Sequence[_Line], symbols: Mapping[str
             np.asarray(p.eval(mode="FAST_COMPILE")) for p in expected.op.dist_params(expected)
         ]
         in_code = values.at_point(node.op.dist_params(node), without=variable)
-        for position, (a, b) in enumerate(zip(in_formula, in_code, strict=True), start=1):
-            if not _same(a, b):
-                raise FormulaError(
-                    f"Formula and code disagree: the formula says `{line.text}`, but parameter "
-                    f"{position} of {variable.name} in the code is another"
-                    f"{_show_values(a, b)}. Change one of the two, and mind the order of the "
-                    "parameters."
-                )
+        _compare_parameters(line, variable, in_formula, in_code)
     in_formula_order = [code_name[line.name] for line in reversed(lines)]
     in_code_order = [name for name in model.named_vars if name in written]
     in_formula_order = [name for name in in_formula_order if name in model.named_vars]
@@ -2159,9 +2197,44 @@ def _check_formula(model: pm.Model, lines: Sequence[_Line], symbols: Mapping[str
         )
 
 
-def _draw_from(distribution, arguments: Sequence[np.ndarray], line: _Line) -> Variable:
+def _compare_parameters(
+    line: _Line,
+    variable: Variable,
+    in_formula: Sequence[np.ndarray],
+    in_code: Sequence[np.ndarray],
+) -> None:
+    for position, (a, b) in enumerate(zip(in_formula, in_code, strict=True), start=1):
+        if not _same(a, b):
+            raise FormulaError(
+                f"Formula and code disagree: the formula says `{line.text}`, but parameter "
+                f"{position} of {variable.name} in the code is another"
+                f"{_show_values(a, b)}. Change one of the two, and mind the order of the "
+                "parameters."
+            )
+
+
+def _check_order_of(line: _Line, model: pm.Model, variable: Variable) -> None:
+    ordered = isinstance(model.rvs_to_transforms.get(variable), Ordered)
+    if ordered and not line.ordered:
+        raise FormulaError(
+            f"In the code the entries of {variable.name} are ordered, in the formula not: write "
+            f"`{line.text}, ordered`."
+        )
+    if line.ordered and not ordered:
+        raise FormulaError(
+            f"The formula has `{line.text}`, but in the code nothing orders {variable.name}: give "
+            "it transform=pm.distributions.transforms.ordered."
+        )
+
+
+def _draw_from(
+    distribution, arguments: Sequence[np.ndarray], line: _Line, shape: Variable
+) -> Variable:
     """Return a variable of this distribution, with parameters in the order of its signature."""
-    accepted = inspect.signature(distribution.dist).parameters.values()
+    signature_of = distribution.dist
+    if distribution is pm.OrderedMultinomial:  # its own takes *args
+        signature_of = _OrderedMultinomial.dist
+    accepted = inspect.signature(signature_of).parameters.values()
     named = [p.name for p in accepted if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     # vectors as variables: PyMC rescales constant probabilities that do not sum to one
     parameters = {
@@ -2171,16 +2244,18 @@ def _draw_from(distribution, arguments: Sequence[np.ndarray], line: _Line) -> Va
     try:
         if len(arguments) > len(named):
             raise ValueError(f"it takes {', '.join(named)}")
+        if distribution is pm.ZeroSumNormal:
+            parameters["shape"] = tuple(shape.eval(mode="FAST_COMPILE"))
         return distribution.dist(**parameters)
     except (TypeError, ValueError) as error:
         raise FormulaError(f"PyMC cannot read `{line.text}`: {error}") from error
 
 
-def _check_indices_of(line: _Line, variable: Variable) -> None:
-    if variable.ndim != len(line.index):
+def _check_indices_of(line: _Line, least: int, most: int) -> None:
+    if not least <= len(line.index) <= most:
         raise FormulaError(
             f"In `{line.text}`, {line.name} has {len(line.index)} indices, in the model "
-            f"{variable.ndim} dimensions."
+            f"{most} dimensions."
         )
 
 
@@ -2219,7 +2294,9 @@ def show_formula(
     ----------
     model : pymc.Model
     formula : str
-        Parameters in PyMC's order; an index in brackets (`alpha[T[i]]`, `beta[j]`).
+        Parameters in PyMC's order; an index in brackets (`alpha[T[i]]`, `beta[j]`). The name of an
+        observed variable on the right stands for its data. `, ordered` at the end of a line says
+        that the entries increase (`kappa[k] ~ Normal(0, 1.5), ordered`).
     name : str
         Name of the model in the text.
     symbols : mapping of str to str, optional
@@ -2256,6 +2333,8 @@ def show_formula(
             target = f"\\text{{{line.link}}}({target})"
         relation = "\\sim" if line.link is None else "="
         right = _latex(line.expression)
+        if line.ordered:
+            right += r",\ \text{ordered}"
         mark = ""
         if before is not None and before.get(line.name) != "".join(line.text.split()):
             mark = "new" if line.name not in before else "changed"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from notebook_files import read_text, sources
 
 import utils
+from ordered_logit import OrderedLogit
 from utils import FormulaError, show_formula
 
 ordered = pm.distributions.transforms.ordered
@@ -303,13 +304,86 @@ def test_ordered_logit_with_cutpoints(shown):
         R[i] ~ OrderedLogit(phi[i], alpha)
         phi[i] = beta * x[i]
         beta ~ Normal(0, 0.5)
-        alpha[k] ~ Normal(0, 1.5)
+        alpha[k] ~ Normal(0, 1.5), ordered
         """
     check(model, formula, symbols=None)
     assert r"R_{i} &\sim \text{OrderedLogit}(\phi_{i}, \alpha)" in shown.markdown
+    assert r"\text{Normal}(0, 1.5),\ \text{ordered}" in shown.markdown
+    with pytest.raises(FormulaError, match="in the formula not: write `alpha"):
+        check(model, formula.replace(", ordered", ""), symbols=None)
+    with pytest.raises(FormulaError, match="nothing orders beta"):
+        check(model, formula.replace("0.5)", "0.5), ordered"), symbols=None)
     for old, new in (("beta * x", "-beta * x"), ("alpha)", "2 * alpha)")):
         with pytest.raises(FormulaError, match=r"R in the code is another|alpha has 3 entries"):
             check(model, formula.replace(old, new), symbols=None)
+
+
+def test_ordered_logit_of_the_course():
+    with pm.Model() as model:
+        x = pm.Data("x", X)
+        kappa = pm.Normal("kappa", 0, 1.5, shape=3, transform=ordered)
+        beta = pm.Normal("beta", 0, 0.5)
+        OrderedLogit("R", beta * x, kappa, observed=[0, 1, 2, 3])
+    formula = """
+        R[i] ~ OrderedLogit(phi[i], kappa)
+        phi[i] = beta * x[i]
+        beta ~ Normal(0, 0.5)
+        kappa[k] ~ Normal(0, 1.5), ordered
+        """
+    check(model, formula, symbols=None)
+    for old, new in (("beta * x", "-beta * x"), ("kappa)", "2 * kappa)")):
+        with pytest.raises(FormulaError, match=r"R in the code is another|kappa has 3 entries"):
+            check(model, formula.replace(old, new), symbols=None)
+
+
+def test_counts_of_ratings_and_sum_to_zero():
+    counts = np.array([[3, 1, 0], [2, 2, 2], [0, 0, 5], [1, 0, 0]])
+    with pm.Model() as model:
+        n = pm.Data("n", counts.sum(axis=1))
+        kappa = pm.Normal("kappa", 0, 1.5, shape=2, transform=ordered)
+        tau = pm.Exponential("tau", 1)
+        u = pm.ZeroSumNormal("u", tau, shape=4)
+        pm.OrderedMultinomial("C", u, kappa, n, observed=counts, compute_p=False)
+    formula = """
+        C[j] ~ OrderedMultinomial(u[j], kappa, n[j])
+        u[j] ~ ZeroSumNormal(tau)
+        tau ~ Exponential(1)
+        kappa[k] ~ Normal(0, 1.5), ordered
+        """
+    check(model, formula, symbols=None)
+    for old, new in (
+        ("ZeroSumNormal(tau)", "ZeroSumNormal(2 * tau)"),
+        ("n[j])", "2 * n[j])"),
+        ("(u[j]", "(-u[j]"),
+        ("ZeroSumNormal(tau)", "Normal(0, tau)"),
+    ):
+        with pytest.raises(FormulaError, match="Formula and code disagree"):
+            check(model, formula.replace(old, new), symbols=None)
+
+
+def test_observed_variable_on_the_right():
+    """X is drawn in one line and used in another, as its data."""
+    with pm.Model() as model:
+        seen = pm.Data("x", X)
+        mu = pm.Normal("mu", 0, 1)
+        pm.Normal("X", mu, 1, observed=seen)
+        beta = pm.Normal("beta", 0, 1)
+        pm.Normal("Y", beta * seen, 1, observed=np.zeros(4))
+    formula = """
+        Y[i] ~ Normal(beta * X[i], 1)
+        beta ~ Normal(0, 1)
+        X[i] ~ Normal(mu, 1)
+        mu ~ Normal(0, 1)
+        """
+    check(model, formula, symbols=None)
+    with pytest.raises(FormulaError, match="parameter 1 of Y"):
+        check(model, formula.replace("beta * X[i]", "beta * X[i]**2"), symbols=None)
+    with pm.Model() as model:  # observed numbers that are no pm.Data
+        mu = pm.Normal("mu", 0, 1)
+        pm.Normal("X", mu, 1, observed=X)
+        beta = pm.Normal("beta", 0, 1)
+        pm.Normal("Y", beta * X, 1, observed=np.zeros(4))
+    check(model, formula, symbols=None)
 
 
 def test_several_indices():

@@ -33,9 +33,18 @@ For a table of counts the factors of neighbouring categories can be collected. W
 
 from __future__ import annotations
 
+import hashlib
+from functools import cache
+from pathlib import Path
+
+import numba
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from pytensor.gradient import disconnected_type
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
+from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
 
 def OrderedLogit(name, phi, kappa, **kwargs):
@@ -126,30 +135,13 @@ def _one_set(kappa):
 
 
 def _log_probability(value, phi, kappa):
-    value, phi, kappa = pt.as_tensor(value), pt.as_tensor(phi), _one_set(kappa)
-    n_cutpoints = kappa.shape[0]
-    inside = (value >= 0) & (value <= n_cutpoints)
-    category = pt.clip(value, 0, n_cutpoints)  # numba reads beyond an array without a word
-    upper = pt.concatenate([pt.exp(-kappa), [0.0]])
-    lower = pt.concatenate([[0.0], pt.exp(kappa)])
-    gap = pt.concatenate([[0.0], pt.log1mexp(kappa[:-1] - kappa[1:]), [0.0]])
-    odds = pt.exp(phi)
-    product = (1 + odds * upper[category]) * (1 + lower[category] / odds)
-    return pt.switch(inside, gap[category] - pt.log(product), -np.inf)
+    value, phi = pt.broadcast_arrays(pt.as_tensor(value), pt.as_tensor(phi).astype("float64"))
+    return _LogProbability(counts=False)(value, phi, pt.exp(phi), _one_set(kappa))
 
 
 def _log_probability_of_counts(counts, phi, kappa, n):
-    counts, phi, kappa = pt.as_tensor(counts), pt.as_tensor(phi), _one_set(kappa)
-    above = counts[..., 1:]
-    at_cutpoint = counts[..., :-1] + above
-    logs = pt.log(1 + pt.exp(phi)[..., None] * pt.exp(-kappa))
-    gaps = pt.log1mexp(kappa[:-1] - kappa[1:])
-    return (
-        phi * above.sum(axis=-1)
-        - (at_cutpoint * logs).sum(axis=-1)
-        - (above * kappa).sum(axis=-1)
-        + (above[..., :-1] * gaps).sum(axis=-1)
-    )
+    phi = pt.as_tensor(phi).astype("float64")
+    return _LogProbability(counts=True)(counts, phi, pt.exp(phi), _one_set(kappa))
 
 
 # numba draws from PyMC's distributions, but not from a function of our own
@@ -160,3 +152,185 @@ def _ratings(phi, kappa, size):
 def _counts(phi, kappa, n, size):
     p = pm.OrderedLogistic.compute_p(phi, _one_set(kappa))
     return pm.Multinomial.dist(n=n, p=p, size=size)
+
+
+# --- The loops ---------------------------------------------------------------
+# Plain functions of arrays, compiled by numba. `odds` is exp(phi), computed once for a value and
+# its gradient. `kappa` has K entries; category c lies between kappa[c - 1] and kappa[c]. Where a
+# product overflows, the same in logarithms.
+
+
+def _rating_values(value, phi, odds, kappa):
+    n, n_cutpoints = len(phi), len(kappa)
+    upper, lower, gap = (
+        np.zeros(n_cutpoints + 1),
+        np.zeros(n_cutpoints + 1),
+        np.zeros(n_cutpoints + 1),
+    )
+    for k in range(n_cutpoints):
+        upper[k] = np.exp(-kappa[k])
+        lower[k + 1] = np.exp(kappa[k])
+        if k > 0:
+            gap[k] = np.log(-np.expm1(kappa[k - 1] - kappa[k]))
+    out = np.empty(n)
+    for i in range(n):
+        c = value[i]
+        if c < 0 or c > n_cutpoints:
+            out[i] = -np.inf
+            continue
+        product = (1 + odds[i] * upper[c]) * (1 + lower[c] / odds[i])
+        if product < np.inf:  # false for NaN too
+            out[i] = gap[c] - np.log(product)
+        else:
+            out[i] = gap[c]
+            if c < n_cutpoints:
+                out[i] -= np.logaddexp(0.0, phi[i] - kappa[c])
+            if c > 0:
+                out[i] -= np.logaddexp(0.0, kappa[c - 1] - phi[i])
+    return out
+
+
+def _rating_gradients(value, phi, odds, kappa, weight):
+    n, n_cutpoints = len(phi), len(kappa)
+    upper, lower = np.zeros(n_cutpoints + 1), np.zeros(n_cutpoints + 1)
+    for k in range(n_cutpoints):
+        upper[k] = np.exp(-kappa[k])
+        lower[k + 1] = np.exp(kappa[k])
+    by_phi, by_kappa = np.zeros(n), np.zeros(n_cutpoints)
+    total = np.zeros(n_cutpoints + 1)
+    for i in range(n):
+        c = value[i]
+        if c < 0 or c > n_cutpoints:
+            continue
+        # shares x / (1 + x), which stay right where x overflows
+        above = 1 - 1 / (1 + odds[i] * upper[c]) if c < n_cutpoints else 0.0
+        below = 1 / (1 + odds[i] / lower[c]) if c > 0 else 0.0
+        by_phi[i] = weight[i] * (below - above)
+        total[c] += weight[i]
+        if c < n_cutpoints:
+            by_kappa[c] += weight[i] * above
+        if c > 0:
+            by_kappa[c - 1] -= weight[i] * below
+    for k in range(1, n_cutpoints):
+        slope = total[k] / np.expm1(kappa[k] - kappa[k - 1])
+        by_kappa[k] += slope
+        by_kappa[k - 1] -= slope
+    return by_phi, by_kappa
+
+
+def _count_values(counts, phi, odds, kappa):
+    n, n_cutpoints = len(phi), len(kappa)
+    factor, gap = np.exp(-kappa), np.zeros(n_cutpoints)
+    for k in range(n_cutpoints - 1):
+        gap[k] = np.log(-np.expm1(kappa[k] - kappa[k + 1]))
+    out = np.empty(n)
+    for i in range(n):
+        value = 0.0
+        for k in range(n_cutpoints):
+            here, both = counts[i, k + 1], counts[i, k] + counts[i, k + 1]
+            if both != 0:
+                x = odds[i] * factor[k]
+                value += here * (phi[i] - kappa[k] + gap[k])
+                if x < np.inf:
+                    value -= both * np.log1p(x)
+                else:
+                    value -= both * np.logaddexp(0.0, phi[i] - kappa[k])
+        out[i] = value
+    return out
+
+
+def _count_gradients(counts, phi, odds, kappa, weight):
+    n, n_cutpoints = len(phi), len(kappa)
+    factor = np.exp(-kappa)
+    by_phi, by_kappa = np.zeros(n), np.zeros(n_cutpoints)
+    total = np.zeros(n_cutpoints)
+    for i in range(n):
+        for k in range(n_cutpoints):
+            here, both = counts[i, k + 1], counts[i, k] + counts[i, k + 1]
+            if both != 0:
+                excess = here - both * (1 - 1 / (1 + odds[i] * factor[k]))
+                by_phi[i] += weight[i] * excess
+                by_kappa[k] -= weight[i] * excess
+                total[k] += weight[i] * here
+    for k in range(n_cutpoints - 1):
+        slope = total[k] / np.expm1(kappa[k + 1] - kappa[k])
+        by_kappa[k + 1] += slope
+        by_kappa[k] -= slope
+    return by_phi, by_kappa
+
+
+_LOOPS = {
+    (False, False): _rating_values,
+    (False, True): _rating_gradients,
+    (True, False): _count_values,
+    (True, True): _count_gradients,
+}
+
+
+@cache
+def _compiled(loop):
+    return numba.njit(loop)
+
+
+class _LogProbability(Op):
+    """Log-probability of each rating (or row of counts) given phi and the cutpoints."""
+
+    __props__ = ("counts",)
+
+    def __init__(self, counts):
+        self.counts = counts
+        rows = "(n,m)" if counts else "(n)"
+        self.gufunc_signature = f"{rows},(n),(n),(k)->(n)"
+
+    def make_node(self, value, phi, odds, kappa):
+        inputs = [pt.as_tensor(x) for x in (value, phi, odds, kappa)]
+        return Apply(self, inputs, [pt.dvector()])
+
+    def perform(self, node, inputs, output_storage):
+        output_storage[0][0] = _compiled(_LOOPS[self.counts, False])(*inputs)
+
+    def infer_shape(self, node, shapes):
+        return [shapes[1]]
+
+    def connection_pattern(self, node):
+        return [[False], [True], [False], [True]]  # odds is phi once more
+
+    def pullback(self, inputs, outputs, output_grads):
+        by_phi, by_kappa = _Gradient(self.counts)(*inputs, *output_grads)
+        return [disconnected_type(), by_phi, disconnected_type(), by_kappa]
+
+
+class _Gradient(Op):
+    """Gradient of a weighted sum of the log-probabilities by phi and by the cutpoints."""
+
+    __props__ = ("counts",)
+
+    def __init__(self, counts):
+        self.counts = counts
+        rows = "(n,m)" if counts else "(n)"
+        self.gufunc_signature = f"{rows},(n),(n),(k),(n)->(n),(k)"
+
+    def make_node(self, value, phi, odds, kappa, weight):
+        inputs = [pt.as_tensor(x) for x in (value, phi, odds, kappa, weight)]
+        return Apply(self, inputs, [pt.dvector(), pt.dvector()])
+
+    def perform(self, node, inputs, output_storage):
+        by_phi, by_kappa = _compiled(_LOOPS[self.counts, True])(*inputs)
+        output_storage[0][0], output_storage[1][0] = by_phi, by_kappa
+
+    def infer_shape(self, node, shapes):
+        return [shapes[1], shapes[3]]
+
+
+# Part of the key of PyTensor's cache on disk: changed loops never meet what the old ones became.
+_SOURCE = int(hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12], 16)
+
+
+@register_funcify_default_op_cache_key(_LogProbability)
+def _numba_log_probability(op, **kwargs):
+    return numba_njit(_LOOPS[op.counts, False]), _SOURCE
+
+
+@register_funcify_default_op_cache_key(_Gradient)
+def _numba_gradient(op, **kwargs):
+    return numba_njit(_LOOPS[op.counts, True]), _SOURCE

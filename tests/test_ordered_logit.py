@@ -121,9 +121,9 @@ def test_log_likelihood_and_predictions_of_a_fitted_model():
     p[..., -1] = 1 - cumulative[..., -1]
     expected = np.log(np.take_along_axis(p, RATINGS[None, :, None], axis=2)[..., 0])
     np.testing.assert_allclose(log_likelihood, expected, rtol=1e-6, atol=1e-8)
-    predicted = pm.sample_posterior_predictive(
-        tree, model=model, random_seed=1, progressbar=False
-    )["posterior_predictive"]["R"]
+    predicted = pm.sample_posterior_predictive(tree, model=model, random_seed=1, progressbar=False)[
+        "posterior_predictive"
+    ]["R"]
     assert predicted.shape == (1, 20, 40)
 
 

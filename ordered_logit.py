@@ -45,6 +45,9 @@ from pytensor.gradient import disconnected_type
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
+from pytensor.scalar import Add
+from pytensor.tensor.elemwise import Elemwise
+from pytensor.tensor.subtensor import AdvancedSubtensor
 
 
 def OrderedLogit(name, phi, kappa, **kwargs):
@@ -134,9 +137,26 @@ def _one_set(kappa):
     return kappa.reshape((-1,))
 
 
+def _odds(phi):
+    """exp(phi), by one exponential a parameter instead of one a rating where phi is a sum of them.
+
+    exp(a[i] + b[j]) is exp(a)[i] * exp(b)[j].
+    """
+    node = phi.owner
+    if node is not None and phi.ndim == 1:
+        if isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, Add):
+            return pt.mul(*[_odds(term) for term in node.inputs])
+        if isinstance(node.op, AdvancedSubtensor) and node.inputs[0].ndim == 1:
+            return node.op(pt.exp(node.inputs[0]), *node.inputs[1:])
+    return pt.exp(phi)
+
+
 def _log_probability(value, phi, kappa):
-    value, phi = pt.broadcast_arrays(pt.as_tensor(value), pt.as_tensor(phi).astype("float64"))
-    return _LogProbability(counts=False)(value, phi, pt.exp(phi), _one_set(kappa))
+    value, phi = pt.as_tensor(value), pt.as_tensor(phi).astype("float64")
+    odds = _odds(phi)
+    if value.type.shape != phi.type.shape:
+        value, phi, odds = pt.broadcast_arrays(value, phi, odds)
+    return _LogProbability(counts=False)(value, phi, odds, _one_set(kappa))
 
 
 def _log_probability_of_counts(counts, phi, kappa, n):

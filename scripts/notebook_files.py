@@ -108,9 +108,12 @@ def key_files(source: Path, root: Path = ROOT) -> list[Path]:
     """Return what the outputs of a notebook depend on, other than the Python it runs under."""
     with (root / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)
-    modules = project.get("tool", {}).get("setuptools", {}).get("py-modules", [])
+    setuptools = project.get("tool", {}).get("setuptools", {})
     files = [source, root / "requirements.lock"]
-    files += [root / (name.replace(".", "/") + ".py") for name in modules]
+    files += [root / (name.replace(".", "/") + ".py") for name in setuptools.get("py-modules", [])]
+    for package in setuptools.get("packages", []):
+        found = {p for p in (root / package).glob("*") if p.suffix in {".csv", ".yml", ".py"}}
+        files += sorted(found | {root / package / "__init__.py"})
     files += sorted(root.glob("*.mplstyle"))
     files += sorted(p for p in (root / "data").glob("*") if p.suffix in {".csv", ".yml", ".yaml"})
     files += sorted(p for p in (root / "widgets").glob("*") if p.suffix in {".html", ".css", ".js"})

@@ -519,3 +519,18 @@ def test_models_have_numbers_of_their_own():
     del kept[0]
     gc.collect()
     assert utils._model_id(pm.Model()) not in numbers
+
+
+def test_ordered_variables_with_one_prior_find_a_start():
+    """Equal prior means start all cutpoints at one value, where the density is zero."""
+    ordered = pm.distributions.transforms.ordered
+    with pm.Model() as model:
+        kappa = pm.Normal("kappa", 0.3, 1.5, shape=3, transform=ordered)
+        apart = pm.Normal("apart", [-1.0, 1.0], 1, shape=2, transform=ordered)
+        pm.OrderedLogistic("R", 0.0, kappa, observed=[0, 1, 2, 3], compute_p=False)
+        pm.Normal("y", apart, 1, observed=[0.0, 1.0])
+    starts = utils._ordered_starts(model)
+    assert list(starts) == ["kappa"]
+    assert (np.diff(starts["kappa"]) > 0).all() and starts["kappa"].mean() == pytest.approx(0.3)
+    idata = fit(model, name="ordered", random_seed=SEED)
+    assert (np.diff(idata["posterior"]["kappa"].to_numpy(), axis=-1) > 0).all()

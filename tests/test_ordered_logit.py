@@ -70,6 +70,27 @@ def test_a_table_has_the_likelihood_of_its_ratings():
         )
 
 
+def test_a_sum_of_effects_and_one_phi_for_all():
+    """Where phi is a sum, exponentials are taken of its terms; values and gradients stay."""
+    person, case = RNG.integers(0, 7, size=40), RNG.integers(0, 3, size=40)
+
+    def crossed(distribution, **options):
+        with pm.Model() as model:
+            kappa = pm.Normal("kappa", np.linspace(-2, 2, 5), 1.5, shape=5, transform=ordered)
+            u, theta = pm.Normal("u", 0, 1, shape=7), pm.Normal("theta", 0, 1, shape=3)
+            level = pm.Normal("level", 0, 1)
+            distribution("R", u[person] + theta[case] + level, kappa, observed=RATINGS, **options)
+            distribution("Q", level, kappa, observed=RATINGS, **options)
+        return model
+
+    ours, stock = crossed(OrderedLogit), crossed(pm.OrderedLogistic, compute_p=False)
+    for point in points(ours, 2):
+        assert ours.compile_logp()(point) == pytest.approx(stock.compile_logp()(point), rel=1e-12)
+        np.testing.assert_allclose(
+            ours.compile_dlogp()(point), stock.compile_dlogp()(point), atol=1e-9
+        )
+
+
 def test_far_out_where_the_difference_of_sigmoids_cancels():
     """At phi - kappa = 45 PyMC's form says -inf; the value is phi - kappa by the asymptote."""
     with pm.Model() as model:

@@ -431,8 +431,13 @@ def course(tmp_path):
     (root / "data" / "frogs.csv").write_text("a\n1\n")
     (root / "data" / "frogs.yml").write_text("rows: 1\n")
     (root / "data" / "README.md").write_text("Data\n")
-    (root / "pyproject.toml").write_text('[tool.setuptools]\npy-modules = ["utils"]\n')
+    (root / "pyproject.toml").write_text(
+        '[tool.setuptools]\npackages = ["studies"]\npy-modules = ["utils"]\n'
+    )
     (root / "utils.py").write_text("")
+    (root / "studies").mkdir()
+    for file in ("__init__.py", "long.py", "long.csv", "long.yml"):
+        (root / "studies" / file).write_text("")
     (root / "requirements.lock").write_text("numpy==2\n")
     (root / "course.mplstyle").write_text("axes.grid: True\n")
     (root / "widgets").mkdir()
@@ -604,6 +609,9 @@ def rendered(course):
     "changed",
     [
         "utils.py",
+        "studies/long.py",
+        "studies/long.csv",
+        "studies/long.yml",
         "data/frogs.csv",
         "data/frogs.yml",
         "requirements.lock",
@@ -632,7 +640,8 @@ def test_a_change_of_nothing_else_does_not(rendered):
 
 def test_a_new_module_counts(rendered):
     source, _, _ = paths(rendered)
-    (rendered / "pyproject.toml").write_text('[tool.setuptools]\npy-modules = ["utils", "more"]\n')
+    settings = '[tool.setuptools]\npackages = ["studies"]\npy-modules = ["utils", "more"]\n'
+    (rendered / "pyproject.toml").write_text(settings)
     with pytest.raises(CourseError, match=r"more\.py is missing"):
         key_of(source, rendered)
     (rendered / "more.py").write_text("")

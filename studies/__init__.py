@@ -1,0 +1,1 @@
+"""Studies too long for a notebook: the script, and the stored result with its key."""

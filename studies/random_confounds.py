@@ -347,8 +347,7 @@ def _store(folder, chunks, key, into):
         "key": key,
         "sha256": digests,
         "seed": SEED,
-        "data_sets_of_each_size": max(last for _, _, last in chunks),
-        "individuals": list(SIZES),
+        "data_sets": {size: max(e for s, _, e in chunks if s == size) for size in SIZES},
         "fits": len(fits),
         "refitted": int(fits["refits"].sum()),
         "failed": int((fits["passed"] == 0).sum()),
@@ -359,7 +358,9 @@ def main(arguments=None):
     """Run the study, or what is left of it; store the result."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--source", type=Path, default=default_source(), help="notebook (.md)")
-    parser.add_argument("--data-sets", type=int, default=DATA_SETS, help="of each size")
+    parser.add_argument(
+        "--data-sets", type=int, nargs="+", default=[DATA_SETS], help="number, or one for each size"
+    )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--into", type=Path, default=HERE, help="folder of the result")
     options = parser.parse_args(arguments)
@@ -369,11 +370,14 @@ def main(arguments=None):
     key = key_of(cells)
     folder = ROOT / "_build" / "studies" / f"{NAME}-{key[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
+    if len(options.data_sets) not in (1, len(SIZES)):
+        parser.error(f"--data-sets takes one number, or {len(SIZES)}, for the sizes {SIZES}")
+    numbers = dict(zip(SIZES, options.data_sets * len(SIZES), strict=False))
     # quick ones first: an interrupted run has something to show
     chunks = [
-        (size, first, min(first + CHUNK, options.data_sets))
-        for size in SIZES
-        for first in range(0, options.data_sets, CHUNK)
+        (size, first, min(first + CHUNK, number))
+        for size, number in numbers.items()
+        for first in range(0, number, CHUNK)
     ]
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     before = len(list(folder.glob("data-*.csv")))
@@ -392,8 +396,9 @@ def main(arguments=None):
             )
 
     record = _store(folder, chunks, key, options.into)
+    if not before:  # the time of a run that went on from another says nothing
+        record["minutes"] = round((time.monotonic() - start) / 60, 1)
     record |= {
-        "minutes": round((time.monotonic() - start) / 60, 1),
         "chunks_from_an_earlier_run": before,
         "workers": options.workers,
         "python": platform.python_version(),

@@ -6,9 +6,7 @@ executed notebook wrote its posterior means and their Monte Carlo errors to the 
 
 import itertools
 import re
-import sys
 from functools import cache
-from pathlib import Path
 
 import arviz as az
 import jupytext
@@ -19,12 +17,9 @@ import pytest
 import xarray as xr
 import yaml
 from scipy import optimize, special, stats
+from test_truth import FAMILY_WISE, NOTEBOOK, check
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "studies"))
-
-import random_confounds as study  # noqa: E402
-from test_truth import FAMILY_WISE, NOTEBOOK, check  # noqa: E402
+from studies import random_confounds as study
 
 RANDOM_SEED = 12
 TRUTH = {"beta_XY": 1.0, "beta_ZY": -0.5}
@@ -145,7 +140,9 @@ def test_stored_study_belongs_to_the_notebook():
     results, data_sets, stored_record = stored()
     assert stored_record["key"] == study.key_of(study.study_cells())
     sizes = data_sets.groupby("individuals").size()
-    assert list(sizes.index) == list(study.SIZES) and sizes.min() >= 400
+    assert list(sizes.index) == list(study.SIZES)
+    assert sizes[[75, 200]].min() >= 400 and sizes[1000] >= 200
+    assert stored_record["data_sets"] == sizes.to_dict()
     estimators = [*study.ESTIMATORS, "ConditionalLogit"]
     rows = results.groupby(["individuals", "data_set"])["estimator"].agg(list)
     assert len(rows) == len(data_sets) and all(found == estimators for found in rows)

@@ -74,6 +74,8 @@ def OrderedLogit(name, phi, kappa, **kwargs):
     ------
     NotImplementedError
         More than one set of cutpoints.
+    ValueError
+        When it is evaluated: not one phi for each rating.
     """
     return pm.CustomDist(
         name,
@@ -115,6 +117,8 @@ def OrderedMultinomial(name, phi, kappa, n, **kwargs):
     ------
     NotImplementedError
         More than one set of cutpoints.
+    ValueError
+        When it is evaluated: counts of another shape than rows by K + 1.
     """
     return pm.CustomDist(
         name,
@@ -182,6 +186,8 @@ def _counts(phi, kappa, n, size):
 
 def _rating_values(value, phi, odds, kappa):
     n, n_cutpoints = len(phi), len(kappa)
+    if len(value) != n:  # numba reads beyond an array without a word
+        raise ValueError("there must be one phi for each rating")
     upper, lower, gap = (
         np.zeros(n_cutpoints + 1),
         np.zeros(n_cutpoints + 1),
@@ -240,6 +246,8 @@ def _rating_gradients(value, phi, odds, kappa, weight):
 
 def _count_values(counts, phi, odds, kappa):
     n, n_cutpoints = len(phi), len(kappa)
+    if counts.shape[0] != n or counts.shape[1] != n_cutpoints + 1:
+        raise ValueError("counts must have a row for each phi and one column more than cutpoints")
     factor, gap = np.exp(-kappa), np.zeros(n_cutpoints)
     for k in range(n_cutpoints - 1):
         gap[k] = np.log(-np.expm1(kappa[k] - kappa[k + 1]))

@@ -2203,6 +2203,11 @@ def _compare_parameters(
     in_formula: Sequence[np.ndarray],
     in_code: Sequence[np.ndarray],
 ) -> None:
+    if len(in_formula) != len(in_code):
+        raise FormulaError(
+            f"Formula and code disagree: `{line.text}` has {len(in_formula)} parameters, "
+            f"{variable.name} in the code has {len(in_code)}. Change one of the two."
+        )
     for position, (a, b) in enumerate(zip(in_formula, in_code, strict=True), start=1):
         if not _same(a, b):
             raise FormulaError(

@@ -138,7 +138,7 @@ def test_posterior_by_another_sampler(record, name):
 
 def test_stored_study_belongs_to_the_notebook():
     results, data_sets, stored_record = stored()
-    assert stored_record["key"] == study.key_of(study.study_cells())
+    assert stored_record["key"] == study.key_of(study.study_cells(), stored_record["versions"])
     sizes = data_sets.groupby("individuals").size()
     assert list(sizes.index) == list(study.SIZES)
     assert sizes[[75, 200]].min() >= 400 and sizes[1000] >= 200
@@ -369,5 +369,10 @@ def test_five_digits_are_kept_and_whole_numbers_stay_whole():
 def test_record_names_what_made_it():
     _, _, stored_record = stored()
     assert stored_record["seed"] == study.SEED
-    assert set(stored_record["versions"]) == set(study.PACKAGES)
+    locked = dict(
+        re.findall(r"^([\w-]+)==(\S+)", (study.ROOT / "requirements.lock").read_text(), re.M)
+    )
+    assert stored_record["versions"] == {name: locked[name] for name in study.PACKAGES}, (
+        "the lock has moved on: run the study again with these versions"
+    )
     assert yaml.safe_load(study.FILES["record"].read_text(encoding="utf-8")) == stored_record

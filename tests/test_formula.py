@@ -331,6 +331,8 @@ def test_ordered_logit_of_the_course():
         kappa[k] ~ Normal(0, 1.5), ordered
         """
     check(model, formula, symbols=None)
+    with pytest.raises(FormulaError, match="has 1 parameters, R in the code has 2"):
+        check(model, formula.replace(", kappa)", ")", 1), symbols=None)
     for old, new in (("beta * x", "-beta * x"), ("kappa)", "2 * kappa)")):
         with pytest.raises(FormulaError, match=r"R in the code is another|kappa has 3 entries"):
             check(model, formula.replace(old, new), symbols=None)

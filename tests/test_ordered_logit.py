@@ -148,6 +148,24 @@ def test_log_likelihood_and_predictions_of_a_fitted_model():
     assert predicted.shape == (1, 20, 40)
 
 
+@pytest.mark.parametrize("mode", [None, "FAST_COMPILE"])
+def test_lengths_that_do_not_fit_are_refused(mode):
+    """numba would read beyond the end of the shorter one."""
+    for lengths, distribution in (((40, 39), OrderedLogit), ((39, 40), OrderedLogit)):
+        with pm.Model() as model:
+            kappa = pm.Normal("kappa", np.linspace(-2, 2, 5), 1.5, shape=5, transform=ordered)
+            phi = pm.Data("phi", PHI[: lengths[0]])
+            distribution("R", phi, kappa, observed=pm.Data("r", RATINGS[: lengths[1]]))
+        with pytest.raises((ValueError, AssertionError)):
+            model.compile_logp(mode=mode)(model.initial_point())
+    for counts in (COUNTS[:, :5], COUNTS[:39], np.pad(COUNTS, ((0, 0), (0, 1)))):
+        with pm.Model() as model:
+            kappa = pm.Normal("kappa", np.linspace(-2, 2, 5), 1.5, shape=5, transform=ordered)
+            OrderedMultinomial("C", PHI, kappa, 30, observed=pm.Data("counts", counts))
+        with pytest.raises((ValueError, AssertionError)):
+            model.compile_logp(mode=mode)(model.initial_point())
+
+
 def test_two_sets_of_cutpoints_are_refused():
     with pm.Model(), pytest.raises(NotImplementedError, match="one set of cutpoints"):
         OrderedLogit("R", PHI[:2], np.stack([KAPPA, KAPPA + 1]), observed=[0, 1])

@@ -15,11 +15,12 @@ import logging
 import os
 import re
 import shutil
+import sys
 import textwrap
 import time
 import warnings
 import weakref
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +38,7 @@ import pytensor
 import pytensor.tensor as pt
 import xarray as xr
 import yaml
+from IPython import get_ipython
 from IPython.display import display
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
@@ -1114,28 +1116,72 @@ def check_claim(
     say(f"✓ {statement} Computed: {estimate:.3g} ± {standard_error:.2g}, {where}.")
 
 
-def progress[T](items: Iterable[T], *, label: str) -> Iterator[T]:
+def progress[T](
+    items: Iterable[T], *, label: str, total: int | None = None, initial: int = 0
+) -> Iterator[T]:
     """Yield `items` and show how many are done, in JupyterLab and in a terminal.
 
     One line is rewritten in place and ends as "20 of 20 label", so an executed notebook keeps
-    a sentence and no debris of a bar.
+    a sentence and no debris of a bar. Work that takes long shows how much time is left.
 
     Parameters
     ----------
     items : iterable
     label : str
         What is counted, in the plural: "fits".
+    total : int, optional
+        Number of all items, for an iterable that does not know its own; it is then taken item by
+        item and not read in advance.
+    initial : int
+        How many were done before, and are not among `items`.
     """
-    items = list(items)
+    if total is None:
+        items = list(items)
+        total = initial + len(items)
+    show = _notebook_line() if _in_notebook() else _terminal_line()
+    started = shown = time.monotonic()
+    done = initial
+    show(f"{done} of {total} {label}")
+    try:
+        for item in items:
+            yield item
+            done += 1
+            now = time.monotonic()
+            if now - shown >= 0.2 and done < total:
+                shown = now
+                left = (now - started) / (done - initial) * (total - done)
+                show(f"{done} of {total} {label}" + (f", {_duration(left)}" if left > 5 else ""))
+    finally:  # also where the work failed or was interrupted
+        show(f"{done} of {total} {label}", last=True)
 
-    def line(done: int) -> dict[str, str]:
-        return {"text/plain": f"{done} of {len(items)} {label}"}
 
-    handle = display(line(0), raw=True, display_id=True)
-    for done, item in enumerate(items, start=1):
-        yield item
-        if handle is not None:
-            handle.update(line(done), raw=True)
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s left" if seconds < 100 else f"{seconds / 60:.0f} min left"
+
+
+def _in_notebook() -> bool:
+    return hasattr(get_ipython(), "kernel")
+
+
+def _notebook_line() -> Callable[..., None]:
+    handles: list = []
+
+    def show(text: str, *, last: bool = False) -> None:
+        line = {"text/plain": text}
+        if handles:
+            handles[0].update(line, raw=True)
+        elif (handle := display(line, raw=True, display_id=True)) is not None:
+            handles.append(handle)
+
+    return show
+
+
+def _terminal_line() -> Callable[..., None]:
+    def show(text: str, *, last: bool = False) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{text}", end="\n" if last else "", file=sys.stderr, flush=True)
+
+    return show
 
 
 def tank_scrubber(
@@ -2624,6 +2670,19 @@ def _model_id(model: pm.Model) -> int:
     if model not in _model_ids:
         _model_ids[model] = next(_numbers)  # not the length, which shrinks with dead models
     return _model_ids[model]
+
+
+def record_study(name: str, **found: object) -> None:
+    """Write what a study of many fits came to into the run record, if there is one.
+
+    Parameters
+    ----------
+    name : str
+    **found
+        Counts ``fits``, ``refitted``, ``failed``; ``max_rhat``, ``min_ess``, ``divergences``,
+        ``min_bfmi`` over the fits that passed; ``seconds``, a dict with ``sample``.
+    """
+    _record("study", name=name, **found)
 
 
 def record_estimates(name: str, estimates: Mapping[str, xr.DataArray]) -> None:

@@ -108,7 +108,7 @@ def post_block(nb: NotebookNode, name: str) -> Iterator[str]:
 
 
 def figure_headers(nb: NotebookNode, name: str) -> Iterator[str]:
-    lecture = re.match(r"\d+", name)
+    lecture = re.match(r"\d+[a-z]?(?=-)", name)
     start = f"fig-{lecture[0]}-" if lecture else "fig-"
     for index, _, figure in _figures(nb):
         if not re.fullmatch(rf"{start}[a-z0-9]+(-[a-z0-9]+)*", figure["name"]):

@@ -116,6 +116,7 @@ def key_files(source: Path, root: Path = ROOT) -> list[Path]:
         files += sorted(found | {root / package / "__init__.py"})
     files += sorted(root.glob("*.mplstyle"))
     files += sorted(p for p in (root / "data").glob("*") if p.suffix in {".csv", ".yml", ".yaml"})
+    files += sorted((root / "benchmarks" / "results").glob("*.csv"))
     files += sorted(p for p in (root / "widgets").glob("*") if p.suffix in {".html", ".css", ".js"})
     for path in files:
         if not path.is_file():
@@ -167,8 +168,8 @@ def image_type(output: NotebookNode) -> str | None:
 
 def figure_number(name: str, position: int) -> str:
     """Return the number of a notebook's figure: 12.3 is the third of lecture 12."""
-    lecture = re.match(r"\d+", name)
-    return f"{int(lecture[0])}.{position}" if lecture else str(position)
+    lecture = re.match(r"0*(\d+[a-z]?)(?=-)", name)
+    return f"{lecture[1]}.{position}" if lecture else str(position)
 
 
 def finish(nb: NotebookNode, name: str, key: str) -> NotebookNode:

@@ -53,9 +53,11 @@ def kernel_environment(record: Path, root: Path = ROOT) -> dict[str, str]:
     """Return the environment in which a notebook runs: this one, minus what would change outputs.
 
     Everything a kernel leaves behind goes under _build, nothing into the user's home.
+    Checkpoints of studies lie beside the record, not with those of the reader's own runs.
     """
     env = {k: v for k, v in os.environ.items() if k not in {"PYTHONWARNINGS", "MATPLOTLIBRC"}}
     env.update(
+        COURSE_CHECKPOINTS=str(record.with_suffix(".checkpoints")),
         COURSE_RECORD=str(record),
         IPYTHONDIR=str(root / "_build" / "ipython"),
         JUPYTER_PREFER_ENV_PATH="1",
@@ -185,9 +187,11 @@ def _peak_memory(client: NotebookClient) -> float | None:
 def summarise(run: Run) -> dict:
     """Return what the tracked record says of a run."""
     fits = [line for line in run.record if line.get("kind") == "fit"]
+    studies = [line for line in run.record if line.get("kind") == "study"]
     meant = [line for line in fits if not line.get("expected_failure")]
-    rhat = [line["max_rhat"] for line in meant if line.get("max_rhat") is not None]
-    ess = [line["min_ess"] for line in meant if line.get("min_ess") is not None]
+    judged = meant + studies
+    rhat = [line["max_rhat"] for line in judged if line.get("max_rhat") is not None]
+    ess = [line["min_ess"] for line in judged if line.get("min_ess") is not None]
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -198,14 +202,18 @@ def summarise(run: Run) -> dict:
             **{part: round(run.parts[part], 1) for part in PARTS},
         },
         "peak_memory_mb": None if run.memory is None else round(run.memory),
-        "fits": len(meant),
+        "fits": len(meant) + sum(line["fits"] - line["failed"] for line in studies),
         "worst_rhat": round(max(rhat), 4) if rhat else None,
         "least_ess": round(min(ess)) if ess else None,
-        "divergences": sum(line.get("divergences") or 0 for line in meant),
+        "divergences": sum(line.get("divergences") or 0 for line in judged),
         "expected_to_fail": {
             line.get("name", "?"): line["expected_failure"]
             for line in fits
             if line.get("expected_failure")
+        },
+        "studies": {
+            line["name"]: {key: line[key] for key in ("fits", "refitted", "failed")}
+            for line in studies
         },
     }
 

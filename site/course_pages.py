@@ -67,9 +67,9 @@ def _day(text: str) -> str:
 def number_by_lecture(app: Sphinx, env: BuildEnvironment) -> list[str]:
     """Number the figures of a lecture 12.1, 12.2, as the notebook itself does."""
     for name, numbers in env.toc_fignumbers.items():
-        lecture = re.match(r"\d+", name)
+        lecture = re.match(r"0*(\d+[a-z]?)(?=-)", name)
         for index, identity in enumerate(numbers.get("figure", {}), start=1):
-            numbers["figure"][identity] = (int(lecture[0]), index) if lecture else (index,)
+            numbers["figure"][identity] = (lecture[1], index) if lecture else (index,)
     return []
 
 

@@ -8,6 +8,7 @@ read that execution. Without --nbmake they read the last one, if it still belong
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -61,6 +62,7 @@ class NotebookRuns:
         replace(path, to_bytes(finish(nb, path.stem, key_of(source, ROOT))))
         record = path.with_suffix(".jsonl")
         record.unlink(missing_ok=True)
+        shutil.rmtree(record.with_suffix(".checkpoints"), ignore_errors=True)
         before = dict(os.environ)
         environment = render.kernel_environment(record, ROOT) | {"COURSE_ESTIMATES": "1"}
         os.environ.clear()

@@ -1,5 +1,6 @@
 """Sentences, claims, progress and the living figure: what a notebook keeps of them."""
 
+import itertools
 import json
 import re
 
@@ -42,6 +43,7 @@ class Shown(list):
 def shown(monkeypatch):
     monkeypatch.delenv("COURSE_RECORD", raising=False)
     monkeypatch.setattr(utils, "display", shown := Shown())
+    monkeypatch.setattr(utils, "_in_notebook", lambda: True)
     return shown
 
 
@@ -138,12 +140,54 @@ def test_claims_that_say_nothing_are_refused(estimate, error, claim, message, sh
 # --- progress
 
 
-@pytest.mark.parametrize("items", [[], ["a"], list(range(20))])
-def test_progress_yields_all_and_ends_in_a_sentence(items, shown):
+@pytest.fixture
+def clock(monkeypatch):
+    """A second passes each time the time is asked for."""
+    ticks = itertools.count()
+    monkeypatch.setattr(utils.time, "monotonic", lambda: float(next(ticks)))
+
+
+@pytest.mark.parametrize("items", [[], ["a"], [1, 2, 3]])
+def test_progress_yields_all_and_ends_in_a_sentence(items, shown, clock):
     assert list(progress(iter(items), label="fits")) == items
     n = len(items)
     assert len(shown) == 1
-    assert shown.handle.lines == [{"text/plain": f"{k} of {n} fits"} for k in range(n + 1)]
+    said = [f"{k} of {n} fits" for k in [*range(n or 1), n]]
+    assert shown.handle.lines == [{"text/plain": line} for line in said]
+
+
+def test_progress_of_work_that_comes_one_by_one(shown, clock):
+    taken = []
+
+    def work():
+        for k in range(20):
+            taken.append(k)
+            yield k
+
+    for k in progress(work(), label="fits", total=24, initial=4):
+        assert len(taken) == k + 1  # not read in advance
+    lines = [line["text/plain"] for line in shown.handle.lines]
+    assert lines[0] == "4 of 24 fits"
+    assert lines[1] == "5 of 24 fits, 19 s left"
+    assert lines[-1] == "24 of 24 fits"
+
+
+def test_progress_does_not_flood_the_notebook(shown):
+    assert len(list(progress(range(10_000), label="fits"))) == 10_000
+    assert len(shown.handle.lines) < 50
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_in_a_terminal_rewrites_one_line(terminal, monkeypatch, capsys, shown, clock):
+    monkeypatch.setattr(utils, "_in_notebook", lambda: False)
+    monkeypatch.setattr(utils.sys.stderr, "isatty", lambda: terminal, raising=False)
+    assert list(progress("ab", label="fits")) == ["a", "b"]
+    out, err = capsys.readouterr()
+    assert (out, shown) == ("", [])
+    if terminal:
+        assert err.endswith("\r\x1b[K2 of 2 fits\n") and err.count("\n") == 1
+    else:
+        assert err == ""
 
 
 def test_progress_stops_where_the_work_fails(shown):
@@ -169,7 +213,8 @@ def test_progress_leaves_finished_lines_in_a_notebook(executed_notebooks):
         ]
         found = [m for line in lines if (m := re.fullmatch(r"(\d+) of (\d+) \D+", line))]
         assert all(m[1] == m[2] for m in found), f"{name} keeps {lines}"
-        assert bool(found) == any("progress(" in cell.source for cell in cells)
+        counted = re.compile(r"\b(progress|fit_schools)\(")
+        assert bool(found) == any(counted.search(cell.source) for cell in cells)
 
 
 # --- tank_scrubber

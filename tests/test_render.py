@@ -442,6 +442,8 @@ def course(tmp_path):
     (root / "course.mplstyle").write_text("axes.grid: True\n")
     (root / "widgets").mkdir()
     (root / "widgets" / "slider.html").write_text("<script>go()</script>\n")
+    (root / "benchmarks" / "results").mkdir(parents=True)
+    (root / "benchmarks" / "results" / "growth.csv").write_text("")
     settings = (ROOT / "notebooks" / "jupytext.toml").read_text()
     (root / "notebooks" / "jupytext.toml").write_text(settings)
     source = root / "notebooks" / "01-Frogs.md"
@@ -617,6 +619,7 @@ def rendered(course):
         "requirements.lock",
         "course.mplstyle",
         "widgets/slider.html",
+        "benchmarks/results/growth.csv",
         "notebooks/01-Frogs.md",
     ],
 )

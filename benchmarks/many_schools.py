@@ -1,0 +1,71 @@
+"""Seconds that studies of many schools take: growth with their number, and with processes.
+
+.venv/bin/python benchmarks/many_schools.py [--into DIR]
+
+Writes benchmarks/results/many-schools.csv, from which the companion to lecture 12 draws its
+figure, and many-schools.md with versions and the machine. Each study has a pool of its own, so
+its time holds the start of the processes and the compilation in each. Takes five minutes on 2
+cores; leave the machine alone meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import schools
+
+HERE = Path(__file__).resolve().parent
+SIZE = np.repeat([5, 10, 25, 35], 15)
+STUDIES = {1: (25, 50, 100, 200), 2: (25, 50, 100, 200, 400)}  # processes: schools
+PACKAGES = ("pymc", "nutpie", "pytensor", "numba", "numpy")
+
+
+def seconds_of(count: int, processes: int) -> float:
+    """Return the seconds of one study, its pool included."""
+    sample = schools.simulate_schools(count, SIZE, random_seed=28, alpha_bar=1.5, sigma=1.5)
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder, schools.process_pool(processes) as pool:
+        schools.fit_schools(
+            sample, name="schools", random_seed=28, executor=pool, checkpoints=folder
+        )
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Measure, print and store."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--into", type=Path, default=HERE / "results")
+    into = parser.parse_args().into
+    rows = []
+    for processes, counts in STUDIES.items():
+        for count in counts:
+            taken = seconds_of(count, processes)
+            rows.append({"processes": processes, "schools": count, "seconds": round(taken, 1)})
+            print(rows[-1], flush=True)
+    into.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame(rows)
+    table.to_csv(into / "many-schools.csv", index=False)
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    listed = "\n".join(f"| {r['processes']} | {r['schools']} | {r['seconds']} |" for r in rows)
+    (into / "many-schools.md").write_text(
+        "# Many schools: seconds of a study\n\n"
+        "Schools of 60 classrooms, four chains each, gated; made by `benchmarks/many_schools.py`. "
+        "The time holds the start of the processes and the compilation in each.\n\n"
+        f"| processes | schools | seconds |\n|---|---|---|\n{listed}\n\n"
+        f"Machine: {platform.system()} {platform.machine()}, {os.cpu_count()} cores; "
+        f"Python {platform.python_version()}, {versions}.\n",
+        encoding="utf-8",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -250,8 +250,8 @@ def fit_school(
         JSON-ready. For `alpha_bar`, `sigma` and `alpha` (log-odds; lists over classrooms):
         ``_mean``, ``_sd``, ``_lower``, ``_upper`` (89% ETI). ``alpha_bar_ess``, ``sigma_ess``
         (bulk). ``p_mean``: posterior means of the classrooms' probabilities. ``rank_*`` if asked
-        for. What the gate saw: ``max_rhat``, ``min_ess``,
-        ``divergences``, ``min_bfmi``, ``refitted``, ``converged``.
+        for. What the gate saw: ``max_rhat``, ``min_ess``, ``divergences``, ``min_bfmi``,
+        ``refitted``, ``converged``.
     """
     compiled = _compiled_for(len(school.size), sampling.centred).with_data(
         rate=float(rate),
@@ -451,8 +451,9 @@ def fit_schools(
         ) from None
     except BrokenExecutor as error:
         raise StudyError(
-            f"A worker process died (was there enough memory?); {len(kept.rows)} of "
-            f"{len(schools)} {name} are kept, and the same call goes on from there."
+            f"A worker process died; {len(kept.rows)} of {len(schools)} {name} are kept, and the "
+            "same call goes on from there. Was there enough memory? In a script, does the call "
+            'stand under `if __name__ == "__main__":`?'
         ) from error
     rows = [kept.rows[number] for number in range(len(schools))]
     result = _dataset(schools, rows)
@@ -533,13 +534,14 @@ class _Checkpoint:
         self.path = folder / f"schools-{digest.hexdigest()[:24]}.jsonl"
         self.rows: dict[int, dict] = {}
         if self.path.is_file():
-            whole = self.path.read_bytes()
-            # what a killed process left of a line is not a line
-            whole = whole[: whole.rfind(b"\n") + 1]
-            for line in whole.splitlines():
-                number, row = json.loads(line)
+            for line in self.path.read_bytes().splitlines():
+                try:
+                    number, row = json.loads(line)
+                except ValueError:  # a killed process left part of a line
+                    continue
                 self.rows[number] = row
-            self.path.write_bytes(whole)
+            lines = [json.dumps([number, row]) + "\n" for number, row in self.rows.items()]
+            self.path.write_text("".join(lines), encoding="utf-8")
 
     def add(self, number: int, row: dict) -> None:
         line = json.dumps([number, row]) + "\n"

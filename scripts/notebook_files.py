@@ -105,18 +105,18 @@ def tidy(text: str, source: Path) -> str:
 
 
 def key_files(source: Path, root: Path = ROOT) -> list[Path]:
-    """Return what the outputs of a notebook depend on, other than the Python it runs under."""
-    with (root / "pyproject.toml").open("rb") as file:
-        project = tomllib.load(file)
-    setuptools = project.get("tool", {}).get("setuptools", {})
-    files = [source, root / "requirements.lock"]
-    files += [root / (name.replace(".", "/") + ".py") for name in setuptools.get("py-modules", [])]
-    for package in setuptools.get("packages", []):
-        found = {p for p in (root / package).glob("*") if p.suffix in {".csv", ".yml", ".py"}}
-        files += sorted(found | {root / package / "__init__.py"})
+    """Return what the outputs of a notebook depend on, other than the Python it runs under.
+
+    Of the project's modules those that it imports, or that these import; of the measurements in
+    ``benchmarks/results`` those that it names. A change of another lecture's module leaves a
+    notebook as it is.
+    """
+    text = source.read_text(encoding="utf-8")
+    files = [source, root / "requirements.lock", *_modules(text, root)]
+    measured = (root / "benchmarks" / "results").glob("*.csv")
+    files += sorted(path for path in measured if path.name in text)
     files += sorted(root.glob("*.mplstyle"))
     files += sorted(p for p in (root / "data").glob("*") if p.suffix in {".csv", ".yml", ".yaml"})
-    files += sorted((root / "benchmarks" / "results").glob("*.csv"))
     files += sorted(p for p in (root / "widgets").glob("*") if p.suffix in {".html", ".css", ".js"})
     for path in files:
         if not path.is_file():
@@ -125,6 +125,28 @@ def key_files(source: Path, root: Path = ROOT) -> list[Path]:
                 "put it back, or take it out of pyproject.toml."
             )
     return files
+
+
+def _modules(text: str, root: Path) -> list[Path]:
+    """Return the files of the project's modules that a text imports, and those imported there."""
+    with (root / "pyproject.toml").open("rb") as file:
+        settings = tomllib.load(file).get("tool", {}).get("setuptools", {})
+    known = {name: [root / f"{name}.py"] for name in settings.get("py-modules", [])}
+    for package in settings.get("packages", []):
+        found = {p for p in (root / package).glob("*") if p.suffix in {".csv", ".yml", ".py"}}
+        known[package] = sorted(found | {root / package / "__init__.py"})
+    reached: dict[str, list[Path]] = {}
+    texts = [text]
+    while texts:
+        imported = re.findall(r"^\s*(?:from|import)\s+(\w+)", texts.pop(), re.MULTILINE)
+        for name in known.keys() & set(imported) - reached.keys():
+            reached[name] = known[name]
+            texts += [
+                path.read_text(encoding="utf-8")
+                for path in known[name]
+                if path.suffix == ".py" and path.is_file()
+            ]
+    return [path for name in sorted(reached) for path in reached[name]]
 
 
 def key_of(source: Path, root: Path = ROOT) -> str:

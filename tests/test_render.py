@@ -395,6 +395,8 @@ MARKDOWN = f"""{HEADER}
 from pathlib import Path
 from IPython.display import Image, display
 import base64, json, os
+import utils
+growth = Path(utils.__file__).parent / "benchmarks/results/growth.csv"
 print(Path.cwd().name)
 ```
 
@@ -438,6 +440,7 @@ def course(tmp_path):
     (root / "studies").mkdir()
     for file in ("__init__.py", "long.py", "long.csv", "long.yml"):
         (root / "studies" / file).write_text("")
+    (root / "utils.py").write_text("from studies import long\n")
     (root / "requirements.lock").write_text("numpy==2\n")
     (root / "course.mplstyle").write_text("axes.grid: True\n")
     (root / "widgets").mkdir()
@@ -638,13 +641,18 @@ def test_a_change_of_nothing_else_does_not(rendered):
     source, _, _ = paths(rendered)
     (rendered / "data" / "README.md").write_text("changed")
     (rendered / "notebooks" / "02-Other.md").write_text("changed")
+    (rendered / "benchmarks" / "results" / "other.csv").write_text("not named there")
+    settings = '[tool.setuptools]\npackages = ["studies"]\npy-modules = ["utils", "other"]\n'
+    (rendered / "pyproject.toml").write_text(settings)
+    (rendered / "other.py").write_text("# not imported there")
     assert why_stale(source, rendered) is None
 
 
-def test_a_new_module_counts(rendered):
+def test_a_module_that_is_imported_by_a_module_counts(rendered):
     source, _, _ = paths(rendered)
     settings = '[tool.setuptools]\npackages = ["studies"]\npy-modules = ["utils", "more"]\n'
     (rendered / "pyproject.toml").write_text(settings)
+    (rendered / "studies" / "long.py").write_text("def f():\n    import more\n")
     with pytest.raises(CourseError, match=r"more\.py is missing"):
         key_of(source, rendered)
     (rendered / "more.py").write_text("")

@@ -26,6 +26,7 @@ lab: setup ## open JupyterLab on the notebooks
 	$(PY) scripts/lab.py
 
 render: setup ## execute the notebooks and replace notebooks/*.ipynb
+	$(PY) scripts/format_notebooks.py --check
 	$(PY) scripts/render.py
 
 site: setup ## build the pages in _build/html from the stored outputs
@@ -34,6 +35,7 @@ site: setup ## build the pages in _build/html from the stored outputs
 lint: setup ## check style and format of the code, in notebooks too
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) scripts/format_notebooks.py --check
 
 format: setup ## put code in order, in the sources of notebooks too
 	$(PY) -m ruff format --extend-exclude '*.ipynb' .

@@ -31,7 +31,7 @@ from concurrent.futures import (
 )
 from dataclasses import dataclass
 from functools import cache, partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import arviz as az
@@ -355,7 +355,8 @@ class StudyError(RuntimeError):
 def process_pool(max_workers: int | None = None) -> Executor:
     """Return processes to fit schools in: the default executor.
 
-    Threads would gain nothing: the fits hold the interpreter most of the time.
+    Threads work too (the sampler lets go of Python's lock), but the checks and summaries of one
+    fit then wait for those of another, and all fits share one process's memory.
 
     Parameters
     ----------
@@ -372,13 +373,21 @@ def process_pool(max_workers: int | None = None) -> Executor:
         max_workers = len(affinity(0)) if affinity else os.cpu_count() or 1
     # not forked: a fork of a process with running threads may hang
     return ProcessPoolExecutor(
-        max_workers, mp_context=get_context("spawn"), initializer=_ignore_interrupts
+        max_workers, mp_context=get_context("spawn"), initializer=_start_worker
     )
 
 
-def _ignore_interrupts() -> None:
-    """Leave an interrupt, which goes to all processes of a notebook, to the notebook's own."""
+def _start_worker() -> None:
+    """Leave interrupts to the notebook, and end when the notebook's process has ended."""
+    # An interrupt goes to all processes of a notebook; the one with the notebook handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent's end: a kernel that is killed cannot tell its workers to stop."""
+    parent_process().join()
+    os._exit(1)
 
 
 def fit_schools(

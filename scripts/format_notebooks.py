@@ -1,5 +1,8 @@
 """Put the code in the sources of the notebooks in order: part of `make format`.
 
+format_notebooks.py           write each .md with its code formatted
+format_notebooks.py --check   write nothing; say what ruff has against the code, before a long run
+
 Ruff formats no code cells in Markdown, and jupytext's own pipe either hands it plain Python, from
 which it takes the closing semicolons, or sorts the cells' options. So ruff gets a notebook, and
 only its code comes back.
@@ -30,9 +33,32 @@ def formatted(text: str, source) -> str:
     return write_text(nb, source)
 
 
-def main() -> int:
-    """Format every source in place."""
+def complaints(text: str, source) -> str:
+    """Return what `ruff check` says of a source's code, and whether it is formatted."""
+    ruff = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--quiet", "--output-format", "concise"]
+        + ["--stdin-filename", str(source.with_suffix(".ipynb")), "-"],
+        input=to_bytes(read_text(text, source)),
+        capture_output=True,
+    )
+    said = (ruff.stdout + ruff.stderr).decode().strip()
+    if formatted(text, source) != text:
+        said += f"\n{source.name} is not formatted; run `make format`."
+    return said.strip()
+
+
+def check() -> int:
+    """Print the complaints about every source; return 1 if there are any."""
+    said = [text for source in sources() if (text := complaints(source.read_text("utf-8"), source))]
+    print("\n".join(said), end="\n" if said else "")
+    return 1 if said else 0
+
+
+def main(arguments: list[str]) -> int:
+    """Format every source in place, or check it."""
     try:
+        if arguments == ["--check"]:
+            return check()
         for source in sources():
             text = source.read_text(encoding="utf-8")
             if replace(source, formatted(text, source).encode()):
@@ -44,4 +70,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pymc as pm
 import pytest
 import xarray as xr
@@ -404,6 +405,22 @@ def test_a_real_interrupt_keeps_what_is_finished(tmp_path, own_folder):
     sample = simulate_schools(40, SIZE, random_seed=1, alpha_bar=1.5, sigma=1.5)
     whole = fit_schools(sample, name="schools", random_seed=1, sampling=CAREFUL, executor=Here())
     assert float(out) == float(whole["sigma_mean"].sum())
+
+
+def test_workers_end_when_the_kernel_is_killed(tmp_path):
+    script = tmp_path / "pool.py"
+    script.write_text(
+        "import os, time, schools\n"
+        "if __name__ == '__main__':\n"
+        "    pool = schools.process_pool(1)\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    start = partial_run(script)
+    worker = psutil.Process(int(start.stdout.readline()))
+    start.kill()
+    start.communicate()
+    assert not psutil.wait_procs([worker], timeout=20)[1], "the worker outlived its parent"
 
 
 def partial_run(script):

@@ -412,6 +412,7 @@ def test_make_test_checks_style_then_runs_everything_once(machine):
     assert machine.log()[4:] == [
         "-m ruff check .",
         "-m ruff format --check .",
+        "scripts/format_notebooks.py --check",
         "-m pytest --nbmake --overwrite",
     ]
 
@@ -435,7 +436,11 @@ def test_make_keeps_exit_codes(machine):
 def test_an_environment_of_ones_own_is_not_set_up(machine):
     machine.command("mine", 'printf "%s\\n" "mine $*" >>"$LOG"')
     assert machine.run("make", "lint", "PY=mine").returncode == 0
-    assert machine.log() == ["mine -m ruff check .", "mine -m ruff format --check ."]
+    assert machine.log() == [
+        "mine -m ruff check .",
+        "mine -m ruff format --check .",
+        "mine scripts/format_notebooks.py --check",
+    ]
     assert not (machine.root / ".venv").exists()
 
 
@@ -513,3 +518,16 @@ def test_make_format_says_which_notebook_it_cannot_read():
 
     with pytest.raises(CourseError, match=r"12-X\.md cannot be formatted"):
         formatted(SOURCE.format(code="x = ("), ROOT / "notebooks/12-X.md")
+
+
+def test_ruff_s_complaints_about_a_source_come_before_a_run():
+    from format_notebooks import complaints
+    from notebook_files import sources
+
+    source = sources()[0]
+    text = source.read_text(encoding="utf-8")
+    assert complaints(text, source) == ""
+    cell = "```{code-cell} ipython3\nimport antigravity\nx='a'\n```\n"
+    said = complaints(text + "\n" + cell, source)
+    assert "F401" in said and "`antigravity` imported but unused" in said
+    assert f"{source.name} is not formatted; run `make format`." in said

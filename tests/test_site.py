@@ -189,7 +189,7 @@ def test_the_notebook_gives_a_figure_the_same_number(site):
         page = site["pages"][f"{path.stem}.html"]
         numbers = [tag.text.split()[1] for tag in page.find_all(class_="caption-number")]
         texts = [
-            re.search(r"\*\*Figure ([\d.]+\.)\*\*", output.data["text/markdown"])[1]
+            re.search(r"\*\*Figure ([\da-z.]+\.)\*\*", output.data["text/markdown"])[1]
             for cell in nbformat.read(path, as_version=4).cells
             for output in cell.get("outputs", [])
             if output.get("metadata", {}).get("course", {}).get("role") == "figure-text"

@@ -9,6 +9,7 @@ render.py --tidy [NAMES...]       execute nothing; write each .md the way Jupyte
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import platform
@@ -23,6 +24,7 @@ from pathlib import Path
 
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import ensure_event_loop
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
@@ -125,7 +127,11 @@ def execute(nb: NotebookNode, name: str, root: Path = ROOT, say=lambda text: Non
                         continue
                     say(f"{name}: {index + 1} of {len(nb.cells)} cells")
                     known, began = len(run.record), time.monotonic()
-                    client.execute_cell(cell, index)
+                    try:
+                        client.execute_cell(cell, index)
+                    except KeyboardInterrupt:
+                        _end_tasks()
+                        raise
                     took = time.monotonic() - began
                     run.record = read_record(record)
                     _share_out(run, cell, took, run.record[known:], first)
@@ -146,6 +152,18 @@ def execute(nb: NotebookNode, name: str, root: Path = ROOT, say=lambda text: Non
     run.seconds = time.monotonic() - start
     run.parts["other"] += run.seconds - sum(run.parts.values())
     return run
+
+
+def _end_tasks() -> None:
+    """End what an interrupted cell left waiting: it complains once its kernel is dead."""
+
+    async def end():
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    ensure_event_loop().run_until_complete(end())
 
 
 def _reason(error: CellExecutionError) -> str:

@@ -563,8 +563,14 @@ def test_an_interrupt_leaves_the_old_file_and_no_kernel(course):
     source, stored, record = paths(course)
     stored.write_text("old")
     break_it(source, "import time; Path('pid').write_text(str(os.getpid())); time.sleep(60)")
+    # The slow end lets whatever still waits for the dead kernel notice, and complain.
     code = (
-        "import render, sys; from pathlib import Path; "
+        "import asyncio, render, sys; from pathlib import Path\n"
+        "cleanup = render.AsyncKernelManager.cleanup_resources\n"
+        "async def slowly(self, restart=False):\n"
+        "    await asyncio.sleep(2)\n"
+        "    await cleanup(self, restart)\n"
+        "render.AsyncKernelManager.cleanup_resources = slowly\n"
         f"sys.exit(render.main(root=Path({str(course)!r})))"
     )
     process = subprocess.Popen(

@@ -23,8 +23,10 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "site"
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path[:0] = [str(ROOT / "scripts"), str(SITE)]
 
+from course_address import project_address  # noqa: E402
+from course_text import citation_page, front_page, read_lectures, status_page  # noqa: E402
 from notebook_files import CourseError, figure_of, image_type, role_of  # noqa: E402
 
 # A notebook can name but one colour for the changed lines of a formula, which suits one ground;
@@ -135,14 +137,24 @@ def assemble(notebooks: Path, target: Path, root: Path = ROOT) -> None:
     found = sorted(notebooks.glob("*.ipynb"))
     if not found:
         raise CourseError(f"There is no .ipynb in {notebooks}; run `make render`.")
+    read = {path.stem: nbformat.read(path, as_version=4) for path in found}
+    lectures = read_lectures(read, root)
+    front = (root / "site" / "index.md").read_text(encoding="utf-8")
+    about = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    pages = {
+        "index": front_page(front, lectures, read, target, project_address(root)),
+        "status": status_page(lectures),
+        "citation": citation_page(about),
+    }
+    for name, text in pages.items():
+        (target / f"{name}.md").write_text(text, encoding="utf-8")
     for path in found:
         # What a reader downloads is the notebook as it is, text beside the figures included.
         shutil.copy(path, target / "download")
         source = root / "notebooks" / f"{path.stem}.md"
         if source.is_file():
             shutil.copy(source, target / "download")
-        nb = page_of(nbformat.read(path, as_version=4))
-        nbformat.write(nb, target / path.name)
+        nbformat.write(page_of(read[path.stem]), target / path.name)
 
 
 def build(notebooks: Path, out: Path, root: Path = ROOT) -> None:

@@ -39,6 +39,7 @@ mathjax3_config = {
 numfig = True
 numfig_format = {"figure": "Figure %s."}
 
+templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
 html_title = project
 html_static_path = ["_static"]
@@ -46,20 +47,34 @@ html_css_files = ["course.css"]
 html_show_sourcelink = False
 html_show_sphinx = False
 html_copy_source = False
+html_use_index = False
+# A browser does not let a page that was opened as a file read the others for an excerpt.
+html_show_search_summary = False
 html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "navbar_align": "left",
+    "navbar_center": ["course-nav"],
     "footer_start": ["copyright"],
     "footer_end": [],
-    "show_prev_next": False,
+    "show_prev_next": True,
     "back_to_top_button": True,
 }
 html_sidebars = {"**": []}
-html_context = {"default_mode": "auto"}
+html_context = {
+    "default_mode": "auto",
+    "course_links": [
+        ("index", "Lectures"),
+        ("data", "Data"),
+        ("errata", "Errata"),
+        ("status", "Status"),
+        ("citation", "Citation"),
+    ],
+}
 
 # The one place for the project's address is [project.urls]; while it is unset, nothing links out.
 _repository = about.get("urls", {}).get("Repository")
+course_repository = _repository or ""
 if _repository:
     html_theme_options["icon_links"] = [
         {"name": "Repository", "url": _repository, "icon": "fa-solid fa-code-branch"}

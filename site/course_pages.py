@@ -1,6 +1,7 @@
 """What the pages need beyond MyST-NB.
 
-`post` blocks, figures numbered as in the notebooks, and tables of prose that a phone can show.
+`post` blocks, buttons that open a notebook in a browser, figures numbered as in the notebooks,
+and tables of prose that a phone can show.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+from course_address import launch_links
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx import addnodes
@@ -50,10 +52,55 @@ class Post(SphinxDirective):
                 link = addnodes.download_reference("", "", reftarget=target, refdoc=name)
                 link += nodes.Text(f"{title} ({suffix})")
                 links += link
+        about = nodes.paragraph(classes=["post-about"])
+        for page in ("data", "errata", "status", "citation"):
+            if page in self.env.found_docs:
+                if about.children:
+                    about += nodes.Text(" · ")
+                about += _page_link(page, page.capitalize(), name)
         block = nodes.container(classes=["post"])
-        block += [part for part in (line, links) if part.children]
+        buttons = launch_buttons(self.config.course_repository, name)
+        block += [part for part in (line, links, about, *buttons) if part.children]
         self.set_source_info(block)
         return [block]
+
+
+class Launch(SphinxDirective):
+    """The buttons that open the course in a browser; nothing while it has no address."""
+
+    def run(self):
+        """Return the buttons in a line of their own."""
+        return launch_buttons(self.config.course_repository)
+
+
+def launch_buttons(address: str, name: str | None = None) -> list[nodes.Node]:
+    """Return a line of links to where a notebook, or the course, runs in a browser.
+
+    Without an address there is none.
+    """
+    found = launch_links(address, name)
+    if not found:
+        return []
+    line = nodes.paragraph(classes=["launch"])
+    for title, target in found.items():
+        if line.children:
+            line += nodes.Text(" ")
+        line += nodes.reference("", title, refuri=target, classes=["launch-button"])
+    return [line]
+
+
+def _page_link(page: str, title: str, docname: str) -> nodes.Node:
+    link = addnodes.pending_xref(
+        "",
+        refdoc=docname,
+        refdomain="std",
+        reftype="doc",
+        reftarget=f"/{page}",
+        refexplicit=True,
+        refwarn=True,
+    )
+    link += nodes.inline("", title)
+    return link
 
 
 def _day(text: str) -> str:
@@ -65,11 +112,14 @@ def _day(text: str) -> str:
 
 
 def number_by_lecture(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Number the figures of a lecture 12.1, 12.2, as the notebook itself does."""
+    """Number the figures of a lecture 12.1, 12.2, as the notebook itself does; no others."""
     for name, numbers in env.toc_fignumbers.items():
         lecture = re.match(r"0*(\d+[a-z]?)(?=-)", name)
+        if lecture is None:
+            numbers.pop("figure", None)
+            continue
         for index, identity in enumerate(numbers.get("figure", {}), start=1):
-            numbers["figure"][identity] = (lecture[1], index) if lecture else (index,)
+            numbers["figure"][identity] = (lecture[1], index)
     return []
 
 
@@ -92,7 +142,9 @@ def label_cells(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 def setup(app: Sphinx) -> dict:
     """Register with Sphinx."""
+    app.add_config_value("course_repository", "", "env", str)
     app.add_directive("post", Post)
+    app.add_directive("launch", Launch)
     # After Sphinx itself has numbered them, which it does at the same event.
     app.connect("env-get-updated", number_by_lecture, priority=900)
     app.connect("doctree-resolved", label_cells)

@@ -77,8 +77,10 @@ def project(folder, stored=True):
     """Copy into a folder what the pages are made from, with the planted notebook among it."""
     for part in ("site", "data"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", folder)
+    for part in ("pyproject.toml", "CITATION.cff"):
+        shutil.copy(ROOT / part, folder)
     (folder / "notebooks").mkdir()
+    shutil.copy(ROOT / "notebooks" / "record.json", folder / "notebooks")
     for source in sources(ROOT) if stored else []:
         for path in (source, source.with_suffix(".ipynb")):
             assert path.is_file(), f"{path.name} is missing; run `make render`."
@@ -115,7 +117,8 @@ def planted(site):
 def test_the_pages_are_built_in_half_a_minute(site):
     assert site["seconds"] < 30
     expected = {f"{source.stem}.html" for source in sources(ROOT)}
-    expected |= {"index.html", "data.html", "errata.html", "99-Planted.html"}
+    expected |= {"index.html", "data.html", "errata.html", "status.html", "citation.html"}
+    expected |= {"99-Planted.html"}
     assert expected <= set(site["pages"])
 
 
@@ -280,7 +283,9 @@ def test_a_widget_leaves_nothing_where_scripts_do_not_run():
 def test_the_head_of_a_lecture_and_its_files(site, planted):
     head = planted.find("div", class_="post")
     assert "31 January 2026 · by A. Writer · level: beginner · tags: frogs" in head.text
-    files = {Path(link["href"]).name: site["out"] / link["href"] for link in head.find_all("a")}
+    files = {
+        Path(link["href"]).name: site["out"] / link["href"] for link in head.select("a.download")
+    }
     assert sorted(files) == ["99-Planted.ipynb", "99-Planted.md"]
     for name, path in files.items():
         assert path.read_bytes() == (site["root"] / "notebooks" / name).read_bytes()

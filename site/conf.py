@@ -35,7 +35,7 @@ myst_heading_anchors = 3
 mathjax3_config = {
     "loader": {
         "load": ["core", "input/tex-base", "[tex]/ams", "[tex]/html", "output/chtml"]
-        + ["output/chtml/fonts/tex", "a11y/assistive-mml"]
+        + ["a11y/assistive-mml"]
     },
     "tex": {"packages": {"[+]": ["ams", "html"]}},
 }

@@ -10,6 +10,8 @@ They need no network: mathematics, fonts and scripts lie beside them.
 from __future__ import annotations
 
 import argparse
+import base64
+import io
 import os
 import re
 import shutil
@@ -20,6 +22,7 @@ from pathlib import Path
 import nbformat
 import yaml
 from nbformat import NotebookNode
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "site"
@@ -41,11 +44,17 @@ def page_of(nb: NotebookNode) -> NotebookNode:
     makes a figure of every output of a figure's cell; so the image gets a cell of its own.
     """
     cells = []
+    tables = 0
     for cell in nb.cells:
         for output in cell.get("outputs", []):
-            text = output.get("data", {}).get("text/markdown")
-            if text:
-                output.data["text/markdown"] = COLOUR.sub(r"\\class{changed}", text)
+            data = output.get("data", {})
+            if "text/markdown" in data:
+                data["text/markdown"] = COLOUR.sub(r"\\class{changed}", data["text/markdown"])
+            if 'class="dataframe"' in data.get("text/html", ""):
+                tables += 1
+                data["text/html"] = table_for_all(data["text/html"], tables)
+            if "image/png" in data:
+                data["image/png"] = small_png(data["image/png"])
         figure = figure_of(cell)
         if figure is None:
             cells.append(cell)
@@ -73,6 +82,45 @@ def page_of(nb: NotebookNode) -> NotebookNode:
     nb.metadata.pop("course", None)
     nb.metadata.pop("jupytext", None)
     return nb
+
+
+def table_for_all(html: str, number: int) -> str:
+    """Return a table of pandas with headers that say what they head, in a box that can scroll.
+
+    The corners of pandas' tables are headers of nothing; the box takes the focus, so that the
+    keyboard can scroll it, and needs a name of its own on its page.
+    """
+    html = re.sub(r"<th([^>]*)>\s*</th>", r"<td\1></td>", html)
+    head, end, body = html.partition("</thead>")
+    if not end:
+        head, body = "", html
+    head = head.replace("<th>", '<th scope="col">').replace(
+        "<th colspan", '<th scope="colgroup" colspan'
+    )
+    body = re.sub(
+        r"<th(?=[ >])(?P<span>[^>]*)>",
+        lambda th: f'<th scope="{"rowgroup" if "rowspan" in th["span"] else "row"}"{th["span"]}>',
+        body,
+    )
+    box = f'<div class="table-box" tabindex="0" role="region" aria-label="Table {number}">'
+    return f"{box}{head}{end}{body}</div>"
+
+
+def small_png(data: str) -> str:
+    """Return an image with a palette of 256 colours on white, if that is smaller.
+
+    The stored notebooks keep theirs; a lecture of forty figures would weigh 3 MB for them alone.
+    """
+    with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+        ground = Image.new("RGBA", image.size, "white")
+        ground.alpha_composite(image.convert("RGBA"))
+    fewer = ground.convert("RGB").quantize(
+        256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
+    )
+    small = io.BytesIO()
+    fewer.save(small, "PNG", optimize=True)
+    found = base64.b64encode(small.getvalue()).decode()
+    return found if len(found) < len(data) else data
 
 
 def _outputs_only(outputs: list[NotebookNode], identity: str, metadata: dict) -> NotebookNode:

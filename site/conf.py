@@ -30,10 +30,14 @@ nb_code_prompt_hide = "Hide code"
 nb_merge_streams = True
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
-# For the changed lines of formulas (\class); the extension lies beside the rest of MathJax.
+# The parts of MathJax that are used; [tex]/html is for the changed lines of formulas (\class).
+# Without noundefined, so that an unknown command is an error that the tests find.
 mathjax3_config = {
-    "loader": {"load": ["[tex]/html"]},
-    "tex": {"packages": {"[+]": ["html"]}},
+    "loader": {
+        "load": ["core", "input/tex-base", "[tex]/ams", "[tex]/html", "output/chtml"]
+        + ["a11y/assistive-mml"]
+    },
+    "tex": {"packages": {"[+]": ["ams", "html"]}},
 }
 
 numfig = True

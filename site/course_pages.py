@@ -12,12 +12,25 @@ from datetime import datetime
 from course_address import launch_links
 from docutils import nodes
 from docutils.parsers.rst import directives
+from pygments.formatters import HtmlFormatter
+from pygments.token import Name, Punctuation, Whitespace
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.highlighting import PygmentsBridge
 from sphinx.util.docutils import SphinxDirective
 
 PROSE = 40  # characters in a cell, from which on a table is read rather than looked up
+
+
+PLAIN = {Name, Name.Namespace, Punctuation, Whitespace}  # coloured as the text around them
+
+
+class LightFormatter(HtmlFormatter):
+    """Code without a tag around each word that has no colour of its own: half of a page."""
+
+    def _get_css_classes(self, ttype):
+        return "" if ttype in PLAIN else super()._get_css_classes(ttype)
 
 
 class Post(SphinxDirective):
@@ -145,6 +158,10 @@ def setup(app: Sphinx) -> dict:
     app.add_config_value("course_repository", "", "env", str)
     app.add_directive("post", Post)
     app.add_directive("launch", Launch)
+    PygmentsBridge.html_formatter = LightFormatter
+    # What the pages use of MathJax, at half the weight of the bundle; after the extension that
+    # copies it, which names the bundle.
+    app.config.mathjax_path = "mathjax/startup.js"
     # After Sphinx itself has numbered them, which it does at the same event.
     app.connect("env-get-updated", number_by_lecture, priority=900)
     app.connect("doctree-resolved", label_cells)

@@ -20,7 +20,11 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 
 # PyPI's name -> conda-forge's, where they differ.
-CONDA_NAMES = {"graphviz": "python-graphviz", "matplotlib": "matplotlib-base"}
+CONDA_NAMES = {
+    "graphviz": "python-graphviz",
+    "matplotlib": "matplotlib-base",
+    "playwright": "playwright-python",
+}
 # In environment.yml alone: the interpreter, its installer, and the program that draws graphs.
 CONDA_ONLY = {"python", "pip", "graphviz"}
 

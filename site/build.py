@@ -35,6 +35,9 @@ from notebook_files import CourseError, figure_of, image_type, role_of  # noqa: 
 # A notebook can name but one colour for the changed lines of a formula, which suits one ground;
 # the page has a class instead, and a colour for each ground in course.css.
 COLOUR = re.compile(r"\\color\{#[0-9A-Fa-f]{6}\}")
+# The theme draws its icons with a script of 90 kB, where a few rules of course.css do.
+ICONS = re.compile(r'<script defer src="[^"]*/fontawesome\.js[^"]*"></script>')
+IMAGE = re.compile(r"(?<=_images/)([\w.-]+)\.png\b")
 
 
 def page_of(nb: NotebookNode) -> NotebookNode:
@@ -205,6 +208,27 @@ def assemble(notebooks: Path, target: Path, root: Path = ROOT) -> None:
         nbformat.write(page_of(read[path.stem]), target / path.name)
 
 
+def lighten(pages: Path) -> None:
+    """Take from built pages what makes them heavy: PNG, where WebP loses nothing, and icons."""
+    lighter = set()
+    for image in sorted((pages / "_images").glob("*.png")):
+        small = image.with_suffix(".webp")
+        with Image.open(image) as opened:
+            opened.save(small, "WEBP", lossless=True, method=2)
+        if small.stat().st_size < image.stat().st_size:
+            lighter.add(image.stem)
+            image.unlink()
+        else:
+            small.unlink()
+    for page in sorted(pages.glob("*.html")):
+        html = page.read_text(encoding="utf-8")
+        html = IMAGE.sub(lambda name: name[1] + (".webp" if name[1] in lighter else ".png"), html)
+        html, found = ICONS.subn("", html)
+        if found != 1:
+            raise CourseError(f"{page.name} does not name the theme's icons once; mend `lighten`.")
+        page.write_text(html, encoding="utf-8")
+
+
 def build(notebooks: Path, out: Path, root: Path = ROOT) -> None:
     """Build the pages into `out`.
 
@@ -226,6 +250,7 @@ def build(notebooks: Path, out: Path, root: Path = ROOT) -> None:
     )
     if done.returncode:
         raise CourseError("The pages were not built, for what Sphinx says above.")
+    lighten(fresh)
     old = work / "html.old"
     shutil.rmtree(old, ignore_errors=True)
     out.parent.mkdir(parents=True, exist_ok=True)

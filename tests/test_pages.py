@@ -50,17 +50,25 @@ def unavailable(reason: str):
 @pytest.fixture(scope="module")
 def browser():
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import Error, sync_playwright
     except ImportError:
         unavailable("Playwright is not installed, so the pages are not opened in a browser.")
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     program = next(filter(None, map(shutil.which, names)), None)
+    # Chromium's sandbox does not run as root, which containers are.
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        if program is None and not Path(playwright.chromium.executable_path).is_file():
-            unavailable("Chromium is not installed, so the pages are not opened in a browser.")
-        # Chromium's sandbox does not run as root, which containers are.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        found = playwright.chromium.launch(executable_path=program, args=arguments)
+        launch = playwright.chromium.launch
+        # The system's; else a Chrome where macOS keeps it; else Playwright's own.
+        ways = [{"executable_path": program}] if program else [{"channel": "chrome"}, {}]
+        for way in ways:
+            try:
+                found = launch(args=arguments, **way)
+                break
+            except Error as error:
+                reason = str(error).strip().splitlines()[0]
+        else:
+            unavailable(f"No Chromium to open the pages with: {reason}")
         yield found
         found.close()
 

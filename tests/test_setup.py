@@ -463,16 +463,49 @@ def test_make_clean_keeps_the_environment_and_the_sources(machine):
     assert not any((machine.root / name).exists() for name in gone)
 
 
-def test_ci_run_is_make_test(machine):
+@pytest.fixture
+def ci(machine):
     (machine.root / ".ci").mkdir()
-    shutil.copy(ROOT / ".ci/run", machine.root / ".ci/run")
+    for name in (".ci/run", "scripts/install-chromium.sh"):
+        shutil.copy(ROOT / name, machine.root / name)
     (machine.bin / "bash").symlink_to(shutil.which("bash"))
-    machine.command("make", 'printf "%s\\n" "$PWD: make $*" >>"$LOG"; exit 3')
-    result = machine.run(str(machine.root / ".ci/run"), PWD="/")
-    assert (result.returncode, machine.log()) == (3, [f"{machine.root}: make test"])
+    machine.command("make", 'printf "%s\\n" "$PWD: make $*, CI=$CI" >>"$LOG"; exit 3')
+    return machine
 
 
-@pytest.mark.parametrize("name", [".ci/run", "postBuild", "scripts/setup.sh"])
+def test_ci_run_is_make_test_with_a_browser(ci):
+    ci.command("google-chrome", "exit 0")
+    ci.command("apt-get", 'printf "%s\\n" "apt-get $*" >>"$LOG"')
+    result = ci.run(str(ci.root / ".ci/run"), PWD="/")
+    assert (result.returncode, ci.log()) == (3, [f"{ci.root}: make test, CI=true"])
+
+
+def test_ci_run_installs_chromium_where_there_is_none(ci):
+    # Without package lists, as in a fresh container, the first try fails.
+    ci.command("sudo", 'shift; exec "$@"')
+    script = """printf '%s\\n' "apt-get $*" >>"$LOG"
+case $* in update*) touch "$TURNS/lists" ;; *) [ -e "$TURNS/lists" ] || exit 100 ;; esac"""
+    ci.command("apt-get", script)
+    result = ci.run(str(ci.root / ".ci/run"), PWD="/")
+    install = "apt-get install -y -q --no-install-recommends chromium"
+    assert result.returncode == 3
+    assert ci.log() == [
+        install,
+        "apt-get update -q",
+        install,
+        f"{ci.root}: make test, CI=true",
+    ]
+
+
+def test_ci_run_goes_on_where_chromium_cannot_be_had(ci):
+    ci.command("sudo", 'shift; exec "$@"')
+    ci.command("apt-get", "echo no such package; exit 100")
+    result = ci.run(str(ci.root / ".ci/run"), PWD="/")
+    assert (result.returncode, ci.log()) == (3, [f"{ci.root}: make test, CI=true"])
+    assert "no such package" in result.stderr
+
+
+@pytest.mark.parametrize("name", [".ci/run", "postBuild", "scripts/setup.sh", "scripts/install-chromium.sh"])
 def test_scripts_can_be_executed(name):
     assert os.access(ROOT / name, os.X_OK), f"chmod +x {name}"
 

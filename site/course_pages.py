@@ -13,7 +13,7 @@ from course_address import launch_links
 from docutils import nodes
 from docutils.parsers.rst import directives
 from pygments.formatters import HtmlFormatter
-from pygments.token import Name, Punctuation, Whitespace
+from pygments.token import Name, Operator, Punctuation, Whitespace
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -23,7 +23,8 @@ from sphinx.util.docutils import SphinxDirective
 PROSE = 40  # characters in a cell, from which on a table is read rather than looked up
 
 
-PLAIN = {Name, Name.Namespace, Punctuation, Whitespace}  # coloured as the text around them
+# Coloured as the text around them; operators, too, of which there are thousands.
+PLAIN = {Name, Name.Namespace, Operator, Punctuation, Whitespace}
 
 
 class LightFormatter(HtmlFormatter):

@@ -505,7 +505,9 @@ def test_ci_run_goes_on_where_chromium_cannot_be_had(ci):
     assert "no such package" in result.stderr
 
 
-@pytest.mark.parametrize("name", [".ci/run", "postBuild", "scripts/setup.sh", "scripts/install-chromium.sh"])
+@pytest.mark.parametrize(
+    "name", [".ci/run", "postBuild", "scripts/setup.sh", "scripts/install-chromium.sh"]
+)
 def test_scripts_can_be_executed(name):
     assert os.access(ROOT / name, os.X_OK), f"chmod +x {name}"
 

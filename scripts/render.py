@@ -1,6 +1,7 @@
 """Execute the notebooks and store what comes out: `make render`.
 
-render.py [NAMES...]              execute, and replace each .ipynb whose whole run succeeded
+render.py [NAMES...]              execute, and replace each .ipynb whose whole run succeeded;
+                                  fail where one took much more than notebooks/budgets.toml allows
 render.py --into DIR [NAMES...]   execute into DIR; the tracked files stay as they are
 render.py --check [NAMES...]      execute nothing; say which .ipynb are stale
 render.py --tidy [NAMES...]       execute nothing; write each .md the way JupyterLab saves it
@@ -18,6 +19,7 @@ import signal
 import sys
 import tempfile
 import time
+import tomllib
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -48,6 +50,7 @@ from notebook_files import (
 
 CELL_TIMEOUT = 1800  # seconds
 PACKAGES = ("pymc", "arviz", "nutpie", "pytensor", "numba", "numpy", "pandas", "matplotlib")
+CORES = 2  # of the machine that the budgets are for
 PARTS = ("import", "compile", "sample", "draw", "other")
 
 
@@ -243,17 +246,65 @@ def _version(name: str) -> str | None:
         return None
 
 
-def table(rows: dict[str, dict]) -> str:
-    """Return the rows of the record as a table for the terminal."""
-    head = ["notebook", "seconds", *PARTS, "memory MB", "fits", "worst R-hat", "least ESS"]
-    head += ["divergences", "meant to fail"]
+def read_budgets(root: Path = ROOT) -> dict[str, dict]:
+    """Return what each notebook may take: ``seconds`` and ``memory_mb``.
+
+    Raises
+    ------
+    CourseError
+        If the file cannot be read, or a budget is not two positive numbers.
+    """
+    path = root / "notebooks" / "budgets.toml"
+    if not path.is_file():
+        return {}
+    try:
+        budgets = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise CourseError(f"{path.name} is not valid TOML: {error}.") from None
+    for name, budget in budgets.items():
+        numbers = budget.values() if isinstance(budget, dict) else ()
+        right = set(budget) == {"seconds", "memory_mb"} if numbers else False
+        if not right or not all(type(n) in (int, float) and n > 0 for n in numbers):
+            raise CourseError(f"{path.name}: {name} needs seconds and memory_mb, both above 0.")
+    return budgets
+
+
+def over_budget(rows: dict[str, dict], budgets: dict[str, dict]) -> list[str]:
+    """Return a sentence for each budget that a run on the reference size, 2 cores, passed by half.
+
+    Elsewhere times mean something else, and there is none.
+    """
+    found = []
+    for name, row in rows.items():
+        budget = budgets.get(name)
+        if budget is None or row["cores"] != CORES:
+            continue
+        for used, allowed, unit in (
+            (row["seconds"]["total"], budget["seconds"], "s"),
+            (row["peak_memory_mb"] or 0, budget["memory_mb"], "MB"),
+        ):
+            if used > 1.5 * allowed:
+                found.append(
+                    f"{name} took {used:.0f} {unit}, more than one and a half times its budget of "
+                    f"{allowed:g} {unit} in notebooks/budgets.toml: make it lighter, or run it "
+                    "with nothing beside it."
+                )
+    return found
+
+
+def table(rows: dict[str, dict], budgets: dict[str, dict]) -> str:
+    """Return the rows of the record as a table for the terminal, used beside budget."""
+    head = ["notebook", "seconds", "of", *PARTS, "memory MB", "of", "fits", "worst R-hat"]
+    head += ["least ESS", "divergences", "meant to fail"]
     body = []
     for name, row in rows.items():
-        seconds = [f"{row['seconds'][part]:.1f}" for part in ("total", *PARTS)]
+        total, *parts = (f"{row['seconds'][part]:.1f}" for part in ("total", *PARTS))
         rhat = row["worst_rhat"]
-        cells = [row["peak_memory_mb"], row["fits"], None if rhat is None else f"{rhat:.4f}"]
+        budget = budgets.get(name, {})
+        cells = [total, budget.get("seconds"), *parts, row["peak_memory_mb"]]
+        cells += [budget.get("memory_mb"), row["fits"], None if rhat is None else f"{rhat:.4f}"]
         cells += [row["least_ess"], row["divergences"], len(row["expected_to_fail"])]
-        body.append([name, *seconds, *("-" if cell is None else str(cell) for cell in cells)])
+        body.append([name, *("-" if cell is None else str(cell) for cell in cells)])
     widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
 
     def lay_out(line):
@@ -324,6 +375,7 @@ def tidy_all(chosen: list[Path]) -> int:
 def render_all(chosen: list[Path], into: Path | None, root: Path = ROOT) -> int:
     """Execute the notebooks, one at a time; return 1 if one of them failed."""
     live = sys.stdout.isatty()
+    budgets = read_budgets(root)
 
     def say(text):
         if live:
@@ -350,13 +402,16 @@ def render_all(chosen: list[Path], into: Path | None, root: Path = ROOT) -> int:
         failed.append(f"{stop or 'Interrupted'}; its stored .ipynb is as it was.")
         code = 130
     if rows:
-        print(table(rows))
+        print(table(rows, budgets))
+    if into is None and (over := over_budget(rows, budgets)):
+        failed += over
+        code = code or 1
     same = [name for name, differs in changed.items() if not differs]
     if same and into is None:
         print(f"The same bytes as before, so nothing was written: {', '.join(same)}.")
     for text in failed:
         print(text, file=sys.stderr)
-    if code == 1:
+    if len(rows) < len(chosen) and code == 1:
         print("The stored .ipynb of a notebook that failed is as it was.", file=sys.stderr)
     return code
 

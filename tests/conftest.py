@@ -111,3 +111,36 @@ def executed_notebooks():
 def run_records(executed_notebooks):
     """What the helpers wrote during that execution, by notebook: a list of dicts each."""
     return {name: render.read_record(RUN / f"{name}.jsonl") for name in executed_notebooks}
+
+
+def _no_browser(reason: str):
+    """Skip where a reader's machine lacks the browser; fail in CI, which must have it."""
+    if os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium. One a module, since its event loop stands in the way of others."""
+    try:
+        from playwright.sync_api import Error, sync_playwright
+    except ImportError:
+        _no_browser("Playwright is not installed: run `make setup`.")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    program = next(filter(None, map(shutil.which, names)), None)
+    # Chromium's sandbox does not run as root, which containers are.
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    # The system's; else a Chrome where macOS keeps it; else Playwright's own.
+    ways = [{"executable_path": program}] if program else [{"channel": "chrome"}, {}]
+    with sync_playwright() as playwright:
+        for way in ways:
+            try:
+                found = playwright.chromium.launch(args=arguments, **way)
+                break
+            except Error as error:
+                reason = str(error).strip().splitlines()[0]
+        else:
+            _no_browser(f"No browser opens the pages: install Chromium or Chrome ({reason}).")
+        yield found
+        found.close()

@@ -2,9 +2,7 @@
 
 import itertools
 import json
-import os
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,6 @@ import utils
 from utils import point_explorer, shrinkage_explorer
 
 ROOT = Path(__file__).resolve().parents[1]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(autouse=True)
@@ -179,23 +176,6 @@ def test_text_and_marks_stand_out_from_their_ground(mode):
 
 
 # --- In a browser
-
-
-@pytest.fixture(scope="module")
-def browser():
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing = "Playwright"
-    else:
-        missing = None if CHROMIUM else "Chromium"
-    if missing:
-        message = f"{missing} is missing, so the living figures were not tried in a browser."
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

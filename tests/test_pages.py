@@ -6,8 +6,6 @@ console, formulas, axe-core's rules, sideways scroll, weight, keyboard.
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -40,44 +38,10 @@ BROKEN_LINKS = """() => [...document.querySelectorAll("a[href^='#']")].filter(a 
 }).map(a => `broken link: ${a.getAttribute("href")}`)"""
 
 
-def unavailable(reason: str):
-    """Skip where a reader's machine lacks the browser; fail in CI, which must have it."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{reason} The pages have to be looked at in CI.", pytrace=False)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")
-def browser():
-    try:
-        from playwright.sync_api import Error, sync_playwright
-    except ImportError:
-        unavailable("Playwright is not installed, so the pages are not opened in a browser.")
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    program = next(filter(None, map(shutil.which, names)), None)
-    # Chromium's sandbox does not run as root, which containers are.
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        launch = playwright.chromium.launch
-        # The system's; else a Chrome where macOS keeps it; else Playwright's own.
-        ways = [{"executable_path": program}] if program else [{"channel": "chrome"}, {}]
-        for way in ways:
-            try:
-                found = launch(args=arguments, **way)
-                break
-            except Error as error:
-                reason = str(error).strip().splitlines()[0]
-        else:
-            unavailable(f"No Chromium to open the pages with: {reason}")
-        yield found
-        found.close()
+def axe(browser):
+    import axe_playwright_python as package
 
-
-@pytest.fixture(scope="module")
-def axe():
-    package = pytest.importorskip("axe_playwright_python") if not os.environ.get("CI") else None
-    if package is None:
-        import axe_playwright_python as package
     return (Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -601,6 +602,58 @@ def test_an_interrupt_leaves_the_old_file_and_no_kernel(course):
         time.sleep(0.1)
     else:
         pytest.fail("the kernel lives on")
+
+
+# --- Budgets -----------------------------------------------------------------
+
+
+def test_a_run_far_over_its_budget_is_kept_and_fails(course, capsys, monkeypatch):
+    _, stored, record = paths(course)
+    budgets = course / "notebooks" / "budgets.toml"
+    budgets.write_text("[01-Frogs]\nseconds = 0.01\nmemory_mb = 100000\n")
+    monkeypatch.setattr(render, "CORES", os.cpu_count())
+    assert render.main([], root=course) == 1
+    out, err = capsys.readouterr()
+    assert re.search(r"^notebook +seconds +of ", out) and " 0.01 " in out and " 100000 " in out
+    assert re.fullmatch(
+        r"01-Frogs took \d+ s, more than one and a half times its budget of 0\.01 s in "
+        r"notebooks/budgets\.toml: make it lighter, or run it with nothing beside it\.\n",
+        err,
+    )
+    assert stored.is_file() and record.is_file()
+    # The pages of `make course` are not held back by a slow machine.
+    assert render.main(["--into", str(course / "elsewhere")], root=course) == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "memory", "cores", "said"),
+    [(15.0, 150, 2, 0), (15.1, 150, 2, 1), (15.1, 151, 2, 2), (15, 151, 2, 1), (99, 999, 8, 0)],
+)
+def test_a_budget_may_be_passed_by_half(seconds, memory, cores, said):
+    row = {"seconds": {"total": seconds}, "peak_memory_mb": memory, "cores": cores}
+    rows = {"01-Frogs": row, "02-Free": row}
+    assert len(render.over_budget(rows, {"01-Frogs": {"seconds": 10, "memory_mb": 100}})) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[01-Frogs", "budgets.toml is not valid TOML: "),
+        ("[01-Frogs]\nseconds = 9\n", "01-Frogs needs seconds and memory_mb, both above 0"),
+        ("[a]\nseconds = 9\nmemory_mb = 0\n", "a needs seconds and memory_mb, both above 0"),
+        ("[a]\nseconds = true\nmemory_mb = 1\n", "a needs seconds and memory_mb, both above 0"),
+        ("a = 9\n", "a needs seconds and memory_mb, both above 0"),
+    ],
+)
+def test_a_broken_budget_is_told_before_anything_runs(course, capsys, text, message):
+    (course / "notebooks" / "budgets.toml").write_text(text)
+    assert render.main([], root=course) == 1
+    assert message in capsys.readouterr().err
+    assert not paths(course)[1].exists()
+
+
+def test_every_notebook_has_a_budget():
+    assert set(render.read_budgets()) == {source.stem for source in render.sources(ROOT)}
 
 
 # --- Staleness ---------------------------------------------------------------

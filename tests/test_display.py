@@ -168,8 +168,17 @@ def test_progress_of_work_that_comes_one_by_one(shown, clock):
         assert len(taken) == k + 1  # not read in advance
     lines = [line["text/plain"] for line in shown.handle.lines]
     assert lines[0] == "4 of 24 fits"
-    assert lines[1] == "5 of 24 fits, 19 s left"
+    assert lines[1] == "5 of 24 fits"  # one item says nothing of the next
+    assert lines[2] == "6 of 24 fits, 18 s left"
     assert lines[-1] == "24 of 24 fits"
+
+
+def test_the_time_left_does_not_repeat_the_start(shown, monkeypatch):
+    ticks = itertools.chain([0.0], itertools.count(30.0))  # processes start, then a second each
+    monkeypatch.setattr(utils.time, "monotonic", lambda: next(ticks))
+    assert len(list(progress(range(20), label="fits"))) == 20
+    lines = [line["text/plain"] for line in shown.handle.lines]
+    assert lines[:3] == ["0 of 20 fits", "1 of 20 fits", "2 of 20 fits, 18 s left"]
 
 
 def test_progress_does_not_flood_the_notebook(shown):

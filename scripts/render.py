@@ -262,9 +262,9 @@ def read_budgets(root: Path = ROOT) -> dict[str, dict]:
     except tomllib.TOMLDecodeError as error:
         raise CourseError(f"{path.name} is not valid TOML: {error}.") from None
     for name, budget in budgets.items():
-        numbers = budget.values() if isinstance(budget, dict) else ()
-        right = set(budget) == {"seconds", "memory_mb"} if numbers else False
-        if not right or not all(type(n) in (int, float) and n > 0 for n in numbers):
+        right = isinstance(budget, dict) and set(budget) == {"seconds", "memory_mb"}
+        # Not isinstance: a bool is an int.
+        if not right or not all(type(n) in (int, float) and n > 0 for n in budget.values()):
             raise CourseError(f"{path.name}: {name} needs seconds and memory_mb, both above 0.")
     return budgets
 

@@ -151,7 +151,8 @@ def label_cells(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         titles = [cell.astext() for cell in head.findall(nodes.entry)]
         for row in body.findall(nodes.row):
             for title, cell in zip(titles, row.children, strict=True):
-                cell.insert(0, nodes.inline("", title, classes=["cell-label"]))
+                if cell.astext():
+                    cell.insert(0, nodes.inline("", title, classes=["cell-label"]))
 
 
 def setup(app: Sphinx) -> dict:

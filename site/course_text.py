@@ -152,7 +152,9 @@ def front_page(
             return picture(name, lectures, notebooks, folder)
         if kind == "launch":
             return launch_text(address)
-        raise CourseError(f"site/index.md: nothing fills «{found[0]}»; say lectures or launch.")
+        raise CourseError(
+            f"site/index.md: nothing fills «{found[0]}»; say figure, lectures or launch."
+        )
 
     return FILL.sub(fill, template)
 

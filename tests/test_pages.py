@@ -124,7 +124,9 @@ def out(browser, tmp_path_factory):
 
 def test_every_page(browser, out, axe):
     wrong = []
-    for path in sorted(out.glob("*.html")):
+    pages = sorted(out.glob("*.html"))
+    assert {"index", "data", "errata", "status", "citation", "search"} < {p.stem for p in pages}
+    for path in pages:
         fastest = float("inf")
         for mode in ("light", "dark"):
             for width in (WIDE, PHONE):
@@ -139,6 +141,21 @@ def test_every_page(browser, out, axe):
         if fastest > SLOWEST:
             wrong.append(f"{path.name}: nothing to see for {fastest:.0f} ms")
     assert not wrong, "\n".join(wrong)
+
+
+def test_search_finds_a_page_from_disk(browser, out):
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.goto((out / "search.html").as_uri() + "?q=shrinkage")
+    found = page.locator("#search-results li a")
+    found.first.wait_for()
+    links = found.evaluate_all("all => all.map(a => a.getAttribute('href').split(/[?#]/)[0])")
+    assert "12a-Simulating_Pooling_and_Shrinkage.html" in links
+    page.goto((out / "search.html").as_uri() + "?q=xyzzyplugh")
+    page.locator("#search-results p").first.wait_for()
+    page.wait_for_function("document.querySelector('#search-results').innerText.length > 30")
+    assert found.count() == 0
+    context.close()
 
 
 def test_what_is_folded_opens_by_keyboard(browser, out):

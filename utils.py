@@ -59,6 +59,8 @@ from pytensor.tensor.subtensor import (
 from scipy import fft, special
 from scipy.interpolate import make_interp_spline
 
+import compile_cache  # noqa: F401 (what is compiled goes into a folder for these versions)
+
 # With fast maths the same model gives other last digits, and so other draws, when it comes from
 # PyTensor's cache than when it is compiled afresh (measured: PyTensor 3.3, numba 0.68).
 pytensor.config.numba__fastmath = False
@@ -1759,8 +1761,9 @@ class CompiledModel:
 
     Compiling takes seconds, sampling a small model a fraction of one. The `pm.Data` that are to
     change between fits have to be named; all others are compiled in as constants, which halves
-    the time (measured: half a second for each that stays open). Shapes may change only where no
-    parameter's and no stored Deterministic's shape depends on them.
+    the time (measured: half a second for each that stays open, unless `compile_cache` has the
+    model on disk). Shapes may change only where no parameter's and no stored Deterministic's
+    shape depends on them.
 
     Parameters
     ----------

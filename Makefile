@@ -4,7 +4,7 @@
 
 PY = .venv/bin/python
 
-.PHONY: help setup course test lab render site lint format lock clean distclean
+.PHONY: help setup course test lab render site bench lint format lock clean distclean
 
 help: ## list these commands
 	@echo 'make course and make test are all a newcomer needs. The commands:'
@@ -31,6 +31,9 @@ render: setup ## execute the notebooks and replace notebooks/*.ipynb
 
 site: setup ## build the pages in _build/html from the stored outputs
 	$(PY) site/build.py --notebooks notebooks
+
+bench: setup ## compare samplers: 20 minutes, or 3 with QUICK=1
+	$(PY) benchmarks/run.py $(if $(filter-out 0,$(QUICK)),--quick)
 
 lint: setup ## check style and format of the code, in notebooks too
 	$(PY) -m ruff check .

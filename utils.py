@@ -1804,7 +1804,7 @@ class CompiledModel:
         start = time.perf_counter()
         frozen = freeze_dims_and_data(model, data=[name for name in known if name not in vary])
         self._compiled = nutpie.compile_pymc_model(
-            frozen, var_names=store, initial_points=_ordered_starts(frozen)
+            frozen, var_names=store, initial_points=ordered_starts(frozen)
         )
         self._compile_seconds = time.perf_counter() - start
 
@@ -1999,10 +1999,19 @@ def fit(
     return CompiledModel(model, store=store).fit(name=name, random_seed=random_seed, **options)
 
 
-def _ordered_starts(model: pm.Model) -> dict[str, np.ndarray]:
+def ordered_starts(model: pm.Model) -> dict[str, np.ndarray]:
     """Where ordered variables start whose prior would start them all at one value.
 
     There the log-probability is minus infinity, and no sampler gets away.
+
+    Parameters
+    ----------
+    model : pymc.Model
+
+    Returns
+    -------
+    dict of str to ndarray
+        By name of the variable, on its own scale; empty where none needs it.
     """
     starts = {}
     for variable, transform in model.rvs_to_transforms.items():

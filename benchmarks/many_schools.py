@@ -11,15 +11,13 @@ cores; leave the machine alone meanwhile.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-import os
-import platform
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from common import machine, machine_line, store, versions
 
 import schools
 
@@ -51,19 +49,15 @@ def main() -> None:
             taken = seconds_of(count, processes)
             rows.append({"processes": processes, "schools": count, "seconds": round(taken, 1)})
             print(rows[-1], flush=True)
-    into.mkdir(parents=True, exist_ok=True)
-    table = pd.DataFrame(rows)
-    table.to_csv(into / "many-schools.csv", index=False)
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    store(into / "many-schools.csv", pd.DataFrame(rows).to_csv(index=False))
     listed = "\n".join(f"| {r['processes']} | {r['schools']} | {r['seconds']} |" for r in rows)
-    (into / "many-schools.md").write_text(
+    store(
+        into / "many-schools.md",
         "# Many schools: seconds of a study\n\n"
         "Schools of 60 classrooms, four chains each, gated; made by `benchmarks/many_schools.py`. "
         "The time holds the start of the processes and the compilation in each.\n\n"
         f"| processes | schools | seconds |\n|---|---|---|\n{listed}\n\n"
-        f"Machine: {platform.system()} {platform.machine()}, {os.cpu_count()} cores; "
-        f"Python {platform.python_version()}, {versions}.\n",
-        encoding="utf-8",
+        f"Machine: {machine_line(machine(), versions(PACKAGES))}.\n",
     )
 
 

@@ -29,6 +29,7 @@ SITE = ROOT / "site"
 sys.path[:0] = [str(ROOT / "scripts"), str(SITE)]
 
 from course_address import project_address  # noqa: E402
+from course_benchmarks import samplers_page  # noqa: E402
 from course_text import citation_page, front_page, read_lectures, status_page  # noqa: E402
 from notebook_files import CourseError, figure_of, image_type, role_of  # noqa: E402
 
@@ -192,10 +193,12 @@ def assemble(notebooks: Path, target: Path, root: Path = ROOT) -> None:
     lectures = read_lectures(read, root)
     front = (root / "site" / "index.md").read_text(encoding="utf-8")
     about = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    samplers = (root / "site" / "samplers.md").read_text(encoding="utf-8")
     pages = {
         "index": front_page(front, lectures, read, target, project_address(root)),
         "status": status_page(lectures),
         "citation": citation_page(about),
+        "samplers": samplers_page(samplers, root / "benchmarks" / "results", target),
     }
     for name, text in pages.items():
         (target / f"{name}.md").write_text(text, encoding="utf-8")

@@ -70,6 +70,7 @@ html_context = {
     "default_mode": "auto",
     "course_links": [
         ("index", "Lectures"),
+        ("samplers", "Samplers"),
         ("data", "Data"),
         ("errata", "Errata"),
         ("status", "Status"),

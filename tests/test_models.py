@@ -529,7 +529,7 @@ def test_ordered_variables_with_one_prior_find_a_start():
         apart = pm.Normal("apart", [-1.0, 1.0], 1, shape=2, transform=ordered)
         pm.OrderedLogistic("R", 0.0, kappa, observed=[0, 1, 2, 3], compute_p=False)
         pm.Normal("y", apart, 1, observed=[0.0, 1.0])
-    starts = utils._ordered_starts(model)
+    starts = utils.ordered_starts(model)
     assert list(starts) == ["kappa"]
     assert (np.diff(starts["kappa"]) > 0).all() and starts["kappa"].mean() == pytest.approx(0.3)
     idata = fit(model, name="ordered", random_seed=SEED)

@@ -125,7 +125,9 @@ def out(browser, tmp_path_factory):
 def test_every_page(browser, out, axe):
     wrong = []
     pages = sorted(out.glob("*.html"))
-    assert {"index", "data", "errata", "status", "citation", "search"} < {p.stem for p in pages}
+    assert {"index", "samplers", "data", "errata", "status", "citation", "search"} < {
+        p.stem for p in pages
+    }
     for path in pages:
         fastest = float("inf")
         for mode in ("light", "dark"):

@@ -326,7 +326,7 @@ def test_with_an_address_the_buttons_are_there(at_home):
 
 def test_previous_and_next_lead_through_all_pages(pages):
     order = ["index", *(source.stem for source in sources(ROOT)), "99-Planted"]
-    order += ["data", "errata", "status", "citation"]
+    order += ["samplers", "data", "errata", "status", "citation"]
     name, seen = "index", []
     while name:
         seen.append(name)
@@ -347,10 +347,11 @@ def test_the_header_names_the_parts_and_where_the_reader_is(pages):
     for name, page in pages.items():
         nav = page.find("nav", attrs={"aria-label": "Course"})
         items = {link.get_text(strip=True): link for link in nav.find_all("a")}
-        assert list(items) == ["Lectures", "Data", "Errata", "Status", "Citation"]
+        assert list(items) == ["Lectures", "Samplers", "Data", "Errata", "Status", "Citation"]
         here = [title for title, link in items.items() if link.get("aria-current") == "page"]
         assert here == {"index": ["Lectures"]}.get(
-            name, [name.capitalize()] * (name in ("data", "errata", "status", "citation"))
+            name,
+            [name.capitalize()] * (name in ("samplers", "data", "errata", "status", "citation")),
         )
         assert items["Lectures"]["href"].endswith("#lectures")
 

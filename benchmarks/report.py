@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from common import machine_line, store
-from measure import CHAINS, CORES, cores_of
+from measure import CHAINS, CORES, SAMPLERS, cores_of
 from scipy import stats
 
 KEY = ["family", "form", "sampler"]
@@ -394,7 +394,7 @@ def floor_words(summary: list[dict], facts: dict) -> str:
     return (
         f"One log-probability of the course's trolley form with its gradient takes "
         f"{cell(bare[0])} µs. A bare loop over {facts['floor']['ratings']:,} ratings with "
-        f"{counts['multiplications']} multiplications and {counts['divisions']} divisions each, "
+        f"{counts['multiplications']} multiplications and {counts['divisions']} division each, "
         f"{counts['logarithms']:,} logarithms and {counts['exponentials']:,} exponentials in all "
         f"takes {number(us)} µs: the model takes {bare[0]['median'] / us:.1f} times as long."
     )
@@ -458,7 +458,7 @@ _KINDS = (  # key, legend, marker, colour of the style sheet, filled
 
 
 def draw_samplers(summary: list[dict], axes=None):
-    """Draw least ESS per second, with and without compilation.
+    """Draw least ESS per second, with and without compilation; variants of a sampler are left out.
 
     Parameters
     ----------
@@ -476,7 +476,7 @@ def draw_samplers(summary: list[dict], axes=None):
     import utils
 
     families = {}
-    for one in summary:
+    for one in (one for one in summary if one["sampler"] in SAMPLERS):
         families.setdefault(one["family"], []).append(one)
     # inches of a row: three lines of label where a model has several forms, or one
     several = [len({one["form"] for one in ones}) > 1 for ones in families.values()]
@@ -524,7 +524,7 @@ def draw_samplers(summary: list[dict], axes=None):
             one["form"].replace(", ", ",\n") + f"\n{one['sampler']}" if many else one["sampler"]
             for one in ones
         ]
-        ax.set_yticks(range(len(ones)), labels, fontsize=11)
+        ax.set_yticks(range(len(ones)), labels)
         ax.set_ylim(len(ones) - 0.4, -0.6)
         ax.set_title(family, loc="left")
         ax.grid(visible=False, axis="y")

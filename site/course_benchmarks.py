@@ -26,13 +26,14 @@ CENTRED = ("trolley", f"{PRODUCT[1]}, centred predictors", PRODUCT[2])
 LONG_RUNS = {("reed frogs", "NumPyro"), ("reed frogs", "BlackJAX")}
 
 COLUMNS = {
-    "first": "seconds to compile with an empty cache, as in the first run after an installation",
-    "compile": "seconds in a new process that finds PyTensor's cache on disk filled; with nutpie "
-    "on numba its own callbacks are in that cache, too, as the course keeps them",
+    "compile cold": "seconds to compile with an empty cache, as in the first run after an "
+    "installation",
+    "compile warm": "seconds in a new process that finds PyTensor's cache on disk filled; with "
+    "nutpie on numba its own callbacks are in that cache, too, as the course keeps them",
     "sample": "seconds of warm-up and draws, four chains on two cores",
     "ESS/s": "least effective sample size of any parameter a second of sampling; in brackets the "
     "least and the most of the repeats, or, of a single run, plus and minus a standard error",
-    "with compilation": "the same, a second of compilation and sampling",
+    "ESS/s warm": "the same, a second of warm compilation and sampling",
     "memory": "the most memory that the process held, in MB",
     "gate": "repeats that passed the course's check of convergence",
 }
@@ -104,7 +105,8 @@ def samplers_page(template: str, results: Path, folder: Path) -> str:
         if kind == "figure" and name in FIGURES:
             shutil.copy(results / f"{name}.png", folder / f"{name}.png")
             caption, alt = FIGURES[name]
-            return f":::{{figure}} {name}.png\n:alt: {json.dumps(alt)}\n\n{caption}\n:::"
+            head = f":::{{figure}} {name}.png\n:alt: {json.dumps(alt)}\n:figclass: figure-front\n"
+            return f"{head}\n{caption}\n:::"
         if kind in tables and not name:
             return tables[kind]()
         raise CourseError(f"site/samplers.md: nothing fills «{blank[0]}».")
@@ -162,15 +164,20 @@ def _cells(one: dict, *keys: str) -> list[str]:
     return [report.cell(one.get(key)) for key in keys]
 
 
+def _medians(one: dict, *keys: str) -> list[str]:
+    return [report.number(one[key]["median"]) if one.get(key) else "–" for key in keys]
+
+
 def _comparison(summary: list[dict]) -> str:
     rows = []
-    for one in summary:
+    families = list(dict.fromkeys(one["family"] for one in summary))
+    for one in sorted(summary, key=lambda one: families.index(one["family"])):
         if one["sampler"] in VARIANTS or tuple(one[k] for k in report.KEY) == CENTRED:
             continue
         row = [escape(one[k]) for k in report.KEY]
         if one["repeats"]:
-            row += _cells(one, "compile_cold_s", "compile_warm_s", "sample_s")
-            row += _cells(one, "ess_per_s", "ess_per_s_warm", "peak_mb")
+            row += _medians(one, "compile_cold_s", "compile_warm_s", "sample_s")
+            row += _cells(one, "ess_per_s") + _medians(one, "ess_per_s_warm", "peak_mb")
             row += [f"{one['passes']} of {one['repeats']}"]
         else:
             row += [escape(one["status"]), *["–"] * 6]

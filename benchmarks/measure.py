@@ -272,10 +272,11 @@ def _sampling(model, sampler, task):
 
     The function returns draws, seconds to compile (None where nothing was), seconds to sample.
     """
-    import models
     from pymc.model.transform.optimization import freeze_dims_and_data
 
-    starts = models.starts(model)
+    import utils
+
+    starts = utils.ordered_starts(model)
     frozen = freeze_dims_and_data(model)
     jax_time = _jax_compilations() if "jax" in SAMPLERS[sampler_of(sampler)] else []
     if sampler.startswith("nutpie"):

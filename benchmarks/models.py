@@ -121,7 +121,7 @@ def trolley_textbook() -> pm.Model:
     Returns
     -------
     pymc.Model
-        The cutpoints have no start of their own: pass `starts`.
+        The cutpoints have no start of their own: pass `utils.ordered_starts`.
     """
     trolley = _trolley()
     with pm.Model(coords=_trolley_coords(trolley)) as model:
@@ -167,7 +167,7 @@ def trolley_sum_to_zero(
     Returns
     -------
     pymc.Model
-        The cutpoints have no start of their own: pass `starts`.
+        The cutpoints have no start of their own: pass `utils.ordered_starts`.
     """
     trolley = _trolley() if trolley is None else trolley
     coords = _trolley_coords(trolley)
@@ -205,7 +205,7 @@ def trolley_centred() -> pm.Model:
     Returns
     -------
     pymc.Model
-        The cutpoints have no start of their own: pass `starts`.
+        The cutpoints have no start of their own: pass `utils.ordered_starts`.
     """
     trolley = _trolley()
     coords = _trolley_coords(trolley) | {"term": ["A", "I", "C", "IA", "IC"]}
@@ -322,19 +322,3 @@ GROWTH: dict[str, Callable[[int, int], pm.Model]] = {
     "people": lambda times, random_seed: trolley_sum_to_zero(more_people(times, random_seed)),
     "tanks": lambda times, random_seed: reed_frogs(more_tanks(times, random_seed)),
 }
-
-
-def starts(model: pm.Model) -> dict[str, np.ndarray]:
-    """Return where ordered variables are to start, as the course's own fits start them.
-
-    Their priors have one mean, where the log-probability is minus infinity.
-
-    Parameters
-    ----------
-    model : pymc.Model
-
-    Returns
-    -------
-    dict of str to ndarray
-    """
-    return utils.ordered_starts(model)

@@ -6,7 +6,8 @@
       else box.removeAttribute("tabindex");
     }
   };
-  addEventListener("load", () => window.MathJax?.startup?.promise?.then(mark));
+  // a page without formulas has no MathJax to wait for
+  addEventListener("load", () => Promise.resolve(window.MathJax?.startup?.promise).then(mark));
   addEventListener("resize", mark);
   document.addEventListener("toggle", mark, true); // a fold that opens
 })();

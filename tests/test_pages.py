@@ -32,6 +32,14 @@ FORMULAS = """() => {
   return [...bare.map(m => `formula not set: ${m.textContent.trim().slice(0, 80)}`),
           ...[...wrong].map(m => `formula with an error: ${m.textContent.trim().slice(0, 80)}`)];
 }"""
+# A page without formulas is loaded before it is painted.
+PAINTED = """() => Promise.race([
+  new Promise(done => new PerformanceObserver(list => {
+    const first = list.getEntriesByName("first-contentful-paint")[0];
+    if (first) done(first.startTime);
+  }).observe({type: "paint", buffered: true})),
+  new Promise(done => setTimeout(() => done(Infinity), 5000)),
+])"""
 BROKEN_LINKS = """() => [...document.querySelectorAll("a[href^='#']")].filter(a => {
   const name = decodeURIComponent(a.getAttribute("href").slice(1));
   return name && !document.getElementById(name);
@@ -90,9 +98,7 @@ def visit(browser, path: Path, mode: str, width: int, axe: str | None = None) ->
         # The promise stays open where MathJax lacks a part of itself.
         page.evaluate("""() => window.MathJax && Promise.race(
             [MathJax.startup.promise, new Promise(done => setTimeout(done, 20000))])""")
-        seen.painted = page.evaluate(
-            "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? Infinity"
-        )
+        seen.painted = page.evaluate(PAINTED)
         seen.problems += page.evaluate(FORMULAS) + page.evaluate(BROKEN_LINKS)
         if page.evaluate("document.documentElement.dataset.theme") != mode:
             seen.problems.append(f"the page is not {mode}")

@@ -16,33 +16,33 @@ ifeq ($(PY),.venv/bin/python)
 endif
 
 course: setup ## execute the notebooks afresh and build the pages in _build/html
-	$(PY) scripts/render.py --into _build/executed
-	$(PY) site/build.py --notebooks _build/executed
+	$(PY) -m publish.render --into _build/executed
+	$(PY) -m publish.pages.build --notebooks _build/executed
 
 test: lint ## run everything that checks: style, all notebooks, all tests
 	$(PY) -m pytest --nbmake --overwrite
 
 lab: setup ## open JupyterLab on the notebooks
-	$(PY) scripts/lab.py
+	$(PY) -m publish.lab
 
 render: setup ## execute the notebooks and replace notebooks/*.ipynb
-	$(PY) scripts/format_notebooks.py --check
-	$(PY) scripts/render.py
+	$(PY) -m publish.format --check
+	$(PY) -m publish.render
 
 site: setup ## build the pages in _build/html from the stored outputs
-	$(PY) site/build.py --notebooks notebooks
+	$(PY) -m publish.pages.build --notebooks notebooks
 
 bench: setup ## compare samplers: 20 minutes, or 3 with QUICK=1
-	$(PY) benchmarks/run.py $(if $(filter-out 0,$(QUICK)),--quick)
+	$(PY) -m benchmarks.run $(if $(filter-out 0,$(QUICK)),--quick)
 
 lint: setup ## check style and format of the code, in notebooks too
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) scripts/format_notebooks.py --check
+	$(PY) -m publish.format --check
 
 format: setup ## put code in order, in the sources of notebooks too
 	$(PY) -m ruff format --extend-exclude '*.ipynb' .
-	$(PY) scripts/format_notebooks.py
+	$(PY) -m publish.format
 
 lock: setup ## renew requirements.lock (to the newest: LOCK_OPTIONS=--upgrade)
 	mkdir -p _build

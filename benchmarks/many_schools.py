@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from common import machine, machine_line, store, versions
 
-import schools
+from benchmarks.common import machine, machine_line, store, versions
+from studies import schools
 
 HERE = Path(__file__).resolve().parent
 SIZE = np.repeat([5, 10, 25, 35], 15)

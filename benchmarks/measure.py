@@ -359,7 +359,7 @@ def fit(task: dict) -> Iterator[dict]:
         One row of ``samplers.csv``. The cache is cold or warm for the first in a process; then
         what was compiled is in memory.
     """
-    import models
+    from benchmarks import models
 
     model = models.FORMS[task["family"], task["form"]]()
     sample, compiled = _sampling(model, task["sampler"], task)
@@ -400,7 +400,7 @@ def growth(task: dict) -> Iterator[dict]:
     dict
         One row of ``growth.csv``.
     """
-    import models
+    from benchmarks import models
 
     (seed,) = task["seeds"]
     model = models.GROWTH[task["what"]](task["times"], seed)
@@ -512,7 +512,7 @@ def rows_of(task: dict) -> Iterator[dict]:
 
 def main(arguments: list[str]) -> int:
     """Read the task; write all rows so far whenever there is one more."""
-    from common import store
+    from benchmarks.common import store
 
     # samplers on JAX take every core there is
     if hasattr(os, "sched_setaffinity"):

@@ -13,9 +13,9 @@ from functools import cache, partial
 import numpy as np
 import pandas as pd
 import pymc as pm
+from ordered_logit import OrderedLogit
 
 import utils
-from ordered_logit import OrderedLogit
 from studies import random_confounds
 
 ordered = pm.distributions.transforms.ordered

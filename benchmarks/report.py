@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from common import machine_line, store
-from measure import CHAINS, CORES, SAMPLERS, cores_of
 from scipy import stats
+
+from benchmarks.common import machine_line, store
+from benchmarks.measure import CHAINS, CORES, SAMPLERS, cores_of
 
 KEY = ["family", "form", "sampler"]
 FIT_COLUMNS = [

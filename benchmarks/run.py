@@ -25,9 +25,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import common
-import report
-from measure import OPERATIONS, SAMPLERS, VARIANTS, sampler_of
+from benchmarks import common, report
+from benchmarks.measure import OPERATIONS, SAMPLERS, VARIANTS, sampler_of
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

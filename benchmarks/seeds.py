@@ -14,10 +14,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
 
-from notebook_files import CourseError, read_text, select  # noqa: E402
-from render import execute, summarise  # noqa: E402
+from publish.files import CourseError, read_text, select  # noqa: E402
+from publish.render import execute, summarise  # noqa: E402
 
 
 def main(arguments: list[str]) -> int:

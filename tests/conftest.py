@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "site")]
 
-import render  # noqa: E402
-from notebook_files import finish, key_of, read_text, replace, sources, to_bytes  # noqa: E402
+from publish import render
+from publish.files import finish, key_of, read_text, replace, sources, to_bytes
 
 RUN = ROOT / "_build" / "test-run"
 REMEDY = "run `make test`, which executes the notebooks first."

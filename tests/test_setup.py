@@ -549,7 +549,8 @@ def test_make_format_changes_code_and_nothing_else():
 
 def test_make_format_says_which_notebook_it_cannot_read():
     from format_notebooks import formatted
-    from notebook_files import CourseError
+
+    from publish.files import CourseError
 
     with pytest.raises(CourseError, match=r"12-X\.md cannot be formatted"):
         formatted(SOURCE.format(code="x = ("), ROOT / "notebooks/12-X.md")
@@ -557,7 +558,8 @@ def test_make_format_says_which_notebook_it_cannot_read():
 
 def test_ruff_s_complaints_about_a_source_come_before_a_run():
     from format_notebooks import complaints
-    from notebook_files import sources
+
+    from publish.files import sources
 
     source = sources()[0]
     text = source.read_text(encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Measurements of the course: samplers and forms, growth, many schools."""

@@ -1,0 +1,106 @@
+"""A table of the course and its sidecar, by name."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import io
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+#: Folder of the course's tables, each with a sidecar of the same name ending in ``.yml``.
+DATA_DIR = Path(__file__).resolve().parents[1] / "data"
+
+
+class DataError(ValueError):
+    """A data set that is unknown, missing, changed, or not what its sidecar says."""
+
+
+def load_data(name):
+    """Load one of the course's data sets.
+
+    The table is read from the repository, so this works from any directory and without a network.
+    Before it is parsed, its bytes are compared with the checksum in its sidecar.
+
+    Parameters
+    ----------
+    name : str
+        Name of the data set as in ``data/``, without an ending: ``"reedfrogs"`` or ``"Trolley"``.
+        Upper and lower case matter.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row an observation. Columns, types (``int64`` or ``str``), units and allowed values
+        are those of the sidecar ``data/<name>.yml``.
+
+    Raises
+    ------
+    DataError
+        If no data set has this name, or its table or sidecar is missing, unreadable or changed.
+    """
+    names = sorted({path.stem for path in DATA_DIR.glob("*.csv")}, key=str.lower)
+    if not names:
+        raise DataError(
+            f"no data sets found in {DATA_DIR}: install the course from its repository"
+            " (`pip install --editable .`), where the data are kept"
+        )
+    if name not in names:
+        # The table may be deleted while its sidecar is still there.
+        if isinstance(name, str) and name in {path.stem for path in DATA_DIR.glob("*.yml")}:
+            raise DataError(_missing(f"{name}.csv"))
+        lowered = {known.lower(): known for known in names}
+        near = difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.4)
+        hint = f"did you mean {lowered[near[0]]!r}? " if near else ""
+        listed = ", ".join(repr(known) for known in names)
+        raise DataError(f"no data set is called {name!r}; {hint}There are: {listed}")
+
+    sidecar = _read_sidecar(name)
+    content = (DATA_DIR / f"{name}.csv").read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != sidecar["sha256"]:
+        raise DataError(
+            f"data/{name}.csv has changed: its checksum is {found[:12]}, its sidecar says"
+            f" {str(sidecar['sha256'])[:12]}; restore it with `git checkout -- data/{name}.csv`,"
+            f" or, if the change is meant, update sha256 in data/{name}.yml"
+        )
+
+    types = {column["name"]: column["type"] for column in sidecar["columns"]}
+    try:
+        # No value stands for a missing one: a person's or a tank's "no" or "NA" stays text.
+        table = pd.read_csv(io.BytesIO(content), dtype=types, keep_default_na=False)
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"data/{name}.csv does not have the types that data/{name}.yml says: {error}"
+        ) from None
+    if list(table.columns) != list(types) or len(table) != sidecar["rows"]:
+        raise DataError(
+            f"data/{name}.csv has {len(table)} rows and the columns {', '.join(table.columns)};"
+            f" data/{name}.yml says {sidecar['rows']} rows and {', '.join(types)}: correct the"
+            " sidecar"
+        )
+    return table
+
+
+def _read_sidecar(name):
+    """Sidecar of a data set as a dict; a ``DataError`` says what is wrong with it."""
+    path = DATA_DIR / f"{name}.yml"
+    restore = f"restore it with `git checkout -- data/{name}.yml`"
+    if not path.exists():
+        raise DataError(_missing(f"{name}.yml"))
+    try:
+        sidecar = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for column in sidecar["columns"]:
+            column["name"], column["type"]
+        sidecar["sha256"], sidecar["rows"]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError):
+        raise DataError(f"data/{name}.yml cannot be read as a sidecar: {restore}") from None
+    except KeyError as error:
+        raise DataError(f"data/{name}.yml does not say {error}: {restore}") from None
+    return sidecar
+
+
+def _missing(file):
+    return f"data/{file} is missing: restore it with `git checkout -- data/{file}`"

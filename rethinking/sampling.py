@@ -1,0 +1,415 @@
+"""Compile a model once, fit it often; what NUTS cannot take, said in words."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import nutpie
+import pymc as pm
+import xarray as xr
+from numpy.typing import ArrayLike
+from pymc.backends.arviz import patch_nutpie_idata
+from pymc.distributions.distribution import support_point
+from pymc.distributions.transforms import Ordered
+from pymc.model.transform.optimization import freeze_dims_and_data
+from pytensor.graph.basic import Variable
+from pytensor.graph.traversal import ancestors
+from pytensor.tensor.subtensor import (
+    AdvancedIncSubtensor,
+    AdvancedSubtensor,
+    indices_from_subtensor,
+)
+
+from rethinking import compile_cache, record
+from rethinking.gate import CHAINS, judge, require
+
+DRAWS = 2000  # a chain: with 100 parameters, R-hat <= 1.01 in every one needs room for chance
+TUNE = 1000
+
+
+class SamplingError(RuntimeError):
+    """The sampler could not start."""
+
+
+def check_indices(model: pm.Model) -> None:
+    """Refuse a model that reads or writes beyond the end of a variable.
+
+    PyTensor's numba backend does no bounds checking of index arrays: an index from 1 to J, or one
+    with the -1 of a missing value, is sampled without a word from memory that is not the
+    parameter's; writing there kills the kernel.
+
+    Parameters
+    ----------
+    model : pymc.Model
+
+    Raises
+    ------
+    IndexError
+        Names the index, the indexed variable, the range found and the range allowed.
+    """
+    random = set(model.basic_RVs)
+    outputs = [*model.basic_RVs, *model.deterministics, *model.potentials]
+    for variable in ancestors(outputs):
+        node = variable.owner
+        if node is None or not isinstance(node.op, (AdvancedSubtensor, AdvancedIncSubtensor)):
+            continue
+        base, *rest = node.inputs
+        if isinstance(node.op, AdvancedIncSubtensor):
+            rest = rest[1:]  # the first is the value that is written
+        indices = indices_from_subtensor(rest, node.op.idx_list)
+        for axis, index in enumerate(i for i in indices if i is not None):
+            if not isinstance(index, Variable) or index.type.dtype == "bool":
+                continue
+            if random & set(ancestors([index])):  # a latent index: known only while sampling
+                continue
+            values = np.asarray(index.eval(mode="FAST_COMPILE"))
+            size = base.type.shape[axis]
+            if size is None:
+                size = int(base.shape[axis].eval(mode="FAST_COMPILE"))
+            if values.size and (values.min() < 0 or values.max() >= size):
+                raise IndexError(
+                    f"The index {index.name or 'array'} runs from {values.min()} to "
+                    f"{values.max()}, but {base.name or 'what it points into'} has {size} "
+                    f"entries, 0 to {size - 1}. Count from 0: `codes, labels = "
+                    "pd.factorize(column, sort=True)`; a code of -1 marks a missing value."
+                )
+
+
+class CompiledModel:
+    """A model compiled once, to be fitted as often as wanted.
+
+    Compiling takes seconds, sampling a small model a fraction of one. The `pm.Data` that are to
+    change between fits have to be named; all others are compiled in as constants, which halves
+    the time (measured: half a second for each that stays open, unless `compile_cache` has the
+    model on disk). Shapes may change only where no parameter's and no stored Deterministic's
+    shape depends on them.
+
+    Parameters
+    ----------
+    model : pymc.Model
+    vary : sequence of str
+        Names of the `pm.Data` that `fit` may give new values.
+    store : sequence of str, optional
+        Deterministics and parameters to keep; all by default.
+
+    Raises
+    ------
+    IndexError
+        From `check_indices`.
+    KeyError
+        A name in `vary` that is no `pm.Data` of the model, or one in `store` that is no
+        parameter or Deterministic.
+    """
+
+    def __init__(
+        self,
+        model: pm.Model,
+        *,
+        vary: Sequence[str] = (),
+        store: Sequence[str] | None = None,
+    ):
+        known = [v.name for v in model.data_vars]
+        for name in vary:
+            if name not in known:
+                raise KeyError(f"vary: the model has no pm.Data {name!r}; it has {known}.")
+        drawn = [v.name for v in (*model.free_RVs, *model.deterministics)]
+        for name in store or ():
+            if name not in drawn:
+                raise KeyError(f"store: the model draws no {name!r}; it draws {drawn}.")
+        check_indices(model)
+        compile_cache.install()
+        self.model = model
+        self.vary = tuple(vary)
+        self.store = None if store is None else tuple(store)
+        start = time.perf_counter()
+        frozen = freeze_dims_and_data(model, data=[name for name in known if name not in vary])
+        self._compiled = nutpie.compile_pymc_model(
+            frozen, var_names=store, initial_points=ordered_starts(frozen)
+        )
+        self._compile_seconds = time.perf_counter() - start
+
+    def _set_data(self, data: Mapping[str, ArrayLike]) -> None:
+        cast, resized = {}, False
+        for name, value in data.items():
+            if name not in self.vary:
+                near = difflib.get_close_matches(name, self.vary, n=1)
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                raise KeyError(
+                    f"{name!r} was compiled in, or is no pm.Data: this compiled model may change "
+                    f"{list(self.vary)}.{hint} Name it in vary= when the model is compiled."
+                )
+            old = self.model[name].get_value()
+            new = np.asarray(value)
+            try:
+                with np.errstate(invalid="ignore"):  # NaN into an integer
+                    cast[name] = new.astype(old.dtype)
+                kept = np.array_equal(cast[name], new)
+            except (TypeError, ValueError):
+                kept = False
+            if not kept:
+                raise TypeError(
+                    f"pm.Data {name!r} is compiled as {old.dtype} and would change {value!r}: "
+                    "give it a value of the right type when the model is written (1.0, not 1), and "
+                    "none that is missing."
+                )
+            resized |= new.shape != old.shape
+        own = self._shapes() if resized else {}
+        with self.model:
+            pm.set_data(cast)
+        if not resized:
+            return
+        try:
+            shapes = self._shapes()
+        except (AssertionError, ValueError) as error:
+            raise ValueError(f"The new data do not fit each other: {error}") from error
+        for name, shape in shapes.items():
+            if shape != own[name]:
+                raise ValueError(
+                    f"The new data would change {name} from shape {own[name]} to {shape}, and the "
+                    "former is compiled in: compile a model of its own for these data."
+                )
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        kept = [v for v in self.model.deterministics if self.store is None or v.name in self.store]
+        return {
+            v.name: tuple(int(n) for n in v.shape.eval(mode="FAST_COMPILE"))
+            for v in (*self.model.free_RVs, *kept)
+        }
+
+    def fit(
+        self,
+        *,
+        name: str,
+        random_seed: int,
+        data: Mapping[str, ArrayLike] | None = None,
+        draws: int = DRAWS,
+        tune: int = TUNE,
+        chains: int = CHAINS,
+        target_accept: float | None = None,
+        gate: Sequence[str] | None = None,
+        constant: Collection[str] = (),
+        expect_failure: str | None = None,
+    ) -> xr.DataTree:
+        """Sample with nutpie and pass the convergence gate.
+
+        Parameters
+        ----------
+        name : str
+            Name of the fit, for messages and the record.
+        random_seed : int
+        data : mapping, optional
+            Values of `pm.Data` variables for this fit; afterwards the model holds its own again.
+        draws, tune, chains : int
+            `draws` and `tune` count a chain.
+        target_accept : float, optional
+        gate : sequence of str, optional
+            Variables that the gate looks at; all that are stored by default. For repeated fits,
+            where an auxiliary variable says the same as the one that is used.
+        constant, expect_failure
+            See `check_convergence`.
+
+        Returns
+        -------
+        xarray.DataTree
+            Posterior, sample statistics, observed and constant data. What the gate saw is in the
+            `attrs` of the root, by the names of `Convergence.as_attrs`.
+
+        Raises
+        ------
+        ConvergenceError, SamplingError, KeyError, TypeError, ValueError, IndexError
+        """
+        seed = _as_seed(random_seed)
+        own = {v.name: v.get_value() for v in self.model.data_vars}
+        try:
+            if data:
+                self._set_data(data)
+                check_indices(self.model)
+            idata, seconds = self._sample(name, seed, draws, tune, chains, target_accept)
+        finally:
+            with self.model:
+                pm.set_data({key: own[key] for key in data or () if key in own})
+        start = time.perf_counter()
+        verdict = judge(idata, name=name, var_names=gate, constant=constant)
+        idata.attrs |= verdict.as_attrs()
+        require(verdict, expect_failure)
+        record.line(
+            "fit",
+            name=name,
+            model=record.number_of(self.model),
+            seconds={
+                "compile": self._compile_seconds,
+                "sample": seconds,
+                "check": time.perf_counter() - start,
+            },
+            draws=draws,
+            chains=chains,
+            seed=seed,
+            max_rhat=verdict.max_rhat,
+            min_ess=verdict.min_ess,
+            divergences=verdict.divergences,
+            min_bfmi=verdict.min_bfmi,
+            expected_failure=expect_failure,
+        )
+        self._compile_seconds = 0.0  # counted with the first fit only
+        if record.keeps_estimates():
+            posterior = idata["posterior"].to_dataset()
+            kept = posterior if gate is None else posterior[list(gate)]
+            record.estimates(name, {str(k): v for k, v in kept.data_vars.items()})
+        return idata
+
+    def draw(
+        self,
+        data: Mapping[str, ArrayLike] | None = None,
+        *,
+        seed: int,
+        draws: int,
+        tune: int,
+        chains: int = CHAINS,
+        **options,
+    ) -> xr.DataTree:
+        """Sample with nutpie and nothing else: no check of the data, no gate, no record.
+
+        For studies of many fits, which check their data once and judge each fit themselves.
+
+        Parameters
+        ----------
+        data : mapping, optional
+            Values of the `pm.Data` named in `vary`, of the types that they were compiled with.
+        seed : int
+            nutpie's own; `fit` makes it of its `random_seed` as `pymc.sample` does.
+        draws, tune, chains : int
+            `draws` and `tune` count a chain.
+        **options
+            Of `nutpie.sample`: ``cores``, ``target_accept``, ``adaptation``.
+
+        Returns
+        -------
+        xarray.DataTree
+            Posterior and sample statistics.
+
+        Raises
+        ------
+        RuntimeError
+            The sampler found no place to start.
+        """
+        compiled = self._compiled.with_data(**data) if data else self._compiled
+        return nutpie.sample(
+            compiled,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            seed=seed,
+            progress_bar=False,
+            save_warmup=False,
+            **options,
+        )
+
+    def _sample(
+        self,
+        name: str,
+        seed: int,
+        draws: int,
+        tune: int,
+        chains: int,
+        target_accept: float | None,
+    ) -> tuple[xr.DataTree, float]:
+        options = {} if target_accept is None else {"target_accept": target_accept}
+        # pm.Data that no density reads are not compiled in
+        used = {v.name for v in self._compiled.shared_var_keys}
+        values = {name: self.model[name].get_value() for name in self.vary if name in used}
+        # as pymc.sample makes nutpie's seed of its own
+        own_seed = int(np.random.default_rng(seed).spawn(chains)[0].integers(2**30))
+        start = time.perf_counter()
+        try:
+            idata = self.draw(
+                values, seed=own_seed, draws=draws, tune=tune, chains=chains, **options
+            )
+        except RuntimeError as error:
+            raise SamplingError(_explain_start(self.model, name)) from error
+        sampling_seconds = time.perf_counter() - start
+        patch_nutpie_idata(idata, self.model, sampling_time=sampling_seconds)
+        return idata, sampling_seconds
+
+
+def fit(
+    model: pm.Model,
+    *,
+    name: str,
+    random_seed: int,
+    store: Sequence[str] | None = None,
+    **options,
+) -> xr.DataTree:
+    """Compile a model, sample it, pass the convergence gate; see `CompiledModel.fit`.
+
+    Parameters
+    ----------
+    model : pymc.Model
+    name : str
+    random_seed : int
+    store : sequence of str, optional
+        See `CompiledModel`.
+    **options
+        Of `CompiledModel.fit`.
+
+    Returns
+    -------
+    xarray.DataTree
+    """
+    return CompiledModel(model, store=store).fit(name=name, random_seed=random_seed, **options)
+
+
+def ordered_starts(model: pm.Model) -> dict[str, np.ndarray]:
+    """Where ordered variables start whose prior would start them all at one value.
+
+    There the log-probability is minus infinity, and no sampler gets away.
+
+    Parameters
+    ----------
+    model : pymc.Model
+
+    Returns
+    -------
+    dict of str to ndarray
+        By name of the variable, on its own scale; empty where none needs it.
+    """
+    starts = {}
+    for variable, transform in model.rvs_to_transforms.items():
+        if isinstance(transform, Ordered):
+            centre = np.asarray(support_point(variable).eval(mode="FAST_COMPILE"))
+            if not (np.diff(centre) > 0).all():
+                starts[variable.name] = np.sort(centre) + np.linspace(-1, 1, centre.shape[-1])
+    return starts
+
+
+def _as_seed(random_seed: int) -> int:
+    if isinstance(random_seed, bool) or not isinstance(random_seed, (int, np.integer)):
+        raise TypeError(
+            f"random_seed must be an integer, got {random_seed!r}: every fit has a seed, pass "
+            "random_seed=RANDOM_SEED."
+        )
+    return int(random_seed)
+
+
+def _explain_start(model: pm.Model, name: str) -> str:
+    try:
+        logps = model.point_logps()
+    except (IndexError, TypeError, ValueError) as error:
+        return (
+            f"{name}: the sampler found no place to start, because the model cannot be evaluated: "
+            f"{str(error).rstrip('.')}. Look for data of different lengths and for an index beyond "
+            "the end."
+        )
+    bad = [key for key, value in logps.items() if not np.isfinite(value)]
+    if bad:
+        return (
+            f"{name}: the sampler found no place to start, because the log-probability of "
+            f"{', '.join(bad)} is not finite there. Look for data outside the support (more "
+            "successes than trials, ratings counted from 1) and for equal cutpoints."
+        )
+    return (
+        f"{name}: the sampler found no place to start, though every log-probability is finite at "
+        "the model's initial point. Its own message stands above."
+    )

@@ -1,0 +1,230 @@
+"""The pages in a browser, opened as files with the network refused, as a reader opens them.
+
+Each page is loaded in light and dark, wide and 360 px wide. What is looked for: requests,
+console, formulas, axe-core's rules, sideways scroll, weight, keyboard.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from test_site import project
+
+from publish.pages.build import build
+
+WIDE, PHONE = 1280, 360
+HEAVIEST = 3_000_000  # bytes of a page with all it loads
+SLOWEST = 1000  # ms until something is seen, in the fastest of the visits to a page
+AXE_OLDEST = (4, 10)
+# axe leaves the rules of WCAG 2.2 out unless they are asked for. Its preload fetches the style
+# sheets again, which a file may not; only a rule that is experimental, and not run, reads them.
+AXE_RUN = """() => axe.run(document, {
+  preload: false,
+  resultTypes: ["violations"],
+  rules: Object.fromEntries(axe.getRules(["wcag22aa"]).map(r => [r.ruleId, {enabled: true}])),
+}).then(found => found.violations.map(v =>
+  `${v.id}: ${v.nodes.length} times, first in ${v.nodes[0].html.slice(0, 200)}`))"""
+FORMULAS = """() => {
+  const bare = [...document.querySelectorAll(".math")].filter(m => !m.querySelector("mjx-math"));
+  const wrong = document.querySelectorAll("mjx-merror, [data-mjx-error]");
+  return [...bare.map(m => `formula not set: ${m.textContent.trim().slice(0, 80)}`),
+          ...[...wrong].map(m => `formula with an error: ${m.textContent.trim().slice(0, 80)}`)];
+}"""
+# A page without formulas is loaded before it is painted.
+PAINTED = """() => Promise.race([
+  new Promise(done => new PerformanceObserver(list => {
+    const first = list.getEntriesByName("first-contentful-paint")[0];
+    if (first) done(first.startTime);
+  }).observe({type: "paint", buffered: true})),
+  new Promise(done => setTimeout(() => done(Infinity), 5000)),
+])"""
+BROKEN_LINKS = """() => [...document.querySelectorAll("a[href^='#']")].filter(a => {
+  const name = decodeURIComponent(a.getAttribute("href").slice(1));
+  return name && !document.getElementById(name);
+}).map(a => `broken link: ${a.getAttribute("href")}`)"""
+
+
+@pytest.fixture(scope="module")
+def axe(browser):
+    import axe_playwright_python as package
+
+    return (Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+@dataclass
+class Visit:
+    """What was seen of a page."""
+
+    problems: list[str] = field(default_factory=list)
+    files: set[Path] = field(default_factory=set)
+    painted: float = 0.0  # ms
+
+    def weight(self) -> int:
+        return sum(path.stat().st_size for path in self.files)
+
+
+def visit(browser, path: Path, mode: str, width: int, axe: str | None = None) -> Visit:
+    """Open a page and list what is wrong with it; with `axe`, by its rules too."""
+    seen = Visit()
+    context = browser.new_context(
+        offline=True, color_scheme=mode, viewport={"width": width, "height": 900}
+    )
+
+    def refuse(route):
+        if route.request.url.startswith(("file:", "data:", "blob:")):
+            route.continue_()
+        else:
+            seen.problems.append(f"request to a network: {route.request.url}")
+            route.abort()
+
+    def note(request):
+        parts = urlsplit(request.url)
+        if parts.scheme == "file" and Path(unquote(parts.path)).is_file():
+            seen.files.add(Path(unquote(parts.path)))
+
+    context.route("**/*", refuse)
+    page = context.new_page()
+    page.on("request", note)
+    page.on("requestfailed", lambda r: seen.problems.append(f"failed request: {r.url}"))
+    page.on("pageerror", lambda e: seen.problems.append(f"error of a script: {e}"))
+    page.on(
+        "console",
+        lambda m: seen.problems.append(f"console: {m.text}") if m.type == "error" else None,
+    )
+    try:
+        page.goto(path.as_uri(), wait_until="load")
+        # The promise stays open where MathJax lacks a part of itself.
+        page.evaluate("""() => window.MathJax && Promise.race(
+            [MathJax.startup.promise, new Promise(done => setTimeout(done, 20000))])""")
+        seen.painted = page.evaluate(PAINTED)
+        seen.problems += page.evaluate(FORMULAS) + page.evaluate(BROKEN_LINKS)
+        if page.evaluate("document.documentElement.dataset.theme") != mode:
+            seen.problems.append(f"the page is not {mode}")
+        # The theme lets the article scroll by itself, which is no better on a phone.
+        room = """Math.max(...[document.scrollingElement, ...document.querySelectorAll(
+            "main, .bd-content, .bd-article-container, article")].map(
+            box => box.scrollWidth - box.clientWidth))"""
+        if (over := page.evaluate(room)) > 0:
+            seen.problems.append(f"scrolls sideways by {over} px")
+        if axe:
+            page.evaluate(axe)
+            version = page.evaluate("axe.version")
+            assert tuple(map(int, version.split(".")[:2])) >= AXE_OLDEST, f"axe-core {version}"
+            seen.problems += page.evaluate(AXE_RUN)
+    finally:
+        context.close()
+    return seen
+
+
+@pytest.fixture(scope="module")
+def out(browser, tmp_path_factory):
+    """The built pages; made only if there is a browser to open them with."""
+    root = project(tmp_path_factory.mktemp("the pages"))
+    (root / "notebooks" / "99-Planted.md").unlink()
+    (root / "notebooks" / "99-Planted.ipynb").unlink()
+    build(root / "notebooks", root / "_build" / "html", root)
+    return root / "_build" / "html"
+
+
+def test_every_page(browser, out, axe):
+    wrong = []
+    pages = sorted(out.glob("*.html"))
+    assert {"index", "samplers", "data", "errata", "status", "citation", "search"} < {
+        p.stem for p in pages
+    }
+    for path in pages:
+        fastest = float("inf")
+        for mode in ("light", "dark"):
+            for width in (WIDE, PHONE):
+                # Narrow and dark has the layout of the one and the colours of the other.
+                rules = None if (mode, width) == ("dark", PHONE) else axe
+                seen = visit(browser, path, mode, width, rules)
+                where = f"{path.name}, {mode}, {width} px"
+                wrong += [f"{where}: {problem}" for problem in seen.problems]
+                if seen.weight() > HEAVIEST:
+                    wrong.append(f"{where}: weighs {seen.weight() / 1e6:.2f} MB")
+                fastest = min(fastest, seen.painted)
+        if fastest > SLOWEST:
+            wrong.append(f"{path.name}: nothing to see for {fastest:.0f} ms")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_search_finds_a_page_from_disk(browser, out):
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.goto((out / "search.html").as_uri() + "?q=shrinkage")
+    found = page.locator("#search-results li a")
+    found.first.wait_for()
+    links = found.evaluate_all("all => all.map(a => a.getAttribute('href').split(/[?#]/)[0])")
+    assert "12a-Simulating_Pooling_and_Shrinkage.html" in links
+    page.goto((out / "search.html").as_uri() + "?q=xyzzyplugh")
+    page.locator("#search-results p").first.wait_for()
+    page.wait_for_function("document.querySelector('#search-results').innerText.length > 30")
+    assert found.count() == 0
+    context.close()
+
+
+def test_what_is_folded_opens_by_keyboard(browser, out):
+    opened = 0
+    for path in sorted(out.glob("*.html")):
+        page = browser.new_page()
+        page.goto(path.as_uri())
+        folded = page.locator("article details > summary")
+        reached = "all => all.every(s => s.tabIndex === 0 && s.checkVisibility())"
+        assert folded.evaluate_all(reached), f"{path.name}: not reached by Tab"
+        # They are alike: the first, the last and one between.
+        for index in sorted({0, folded.count() // 2, folded.count() - 1} if folded.count() else ()):
+            summary = folded.nth(index)
+            summary.focus()
+            assert summary.evaluate("s => s === document.activeElement"), path.name
+            state = "s => s.parentElement.open"
+            before = summary.evaluate(state)
+            page.keyboard.press("Enter")
+            assert summary.evaluate(state) is not before, f"{path.name}: Enter does nothing"
+            page.keyboard.press("Space")
+            assert summary.evaluate(state) is before, f"{path.name}: Space does nothing"
+            page.keyboard.press("Tab")
+            assert summary.evaluate("s => s !== document.activeElement"), f"{path.name}: a trap"
+            page.keyboard.press("Shift+Tab")
+            assert summary.evaluate("s => s === document.activeElement"), path.name
+            opened += 1
+        page.close()
+    assert opened
+
+
+@pytest.mark.parametrize(
+    ("planted", "message"),
+    [
+        ("<img src='_static/file.png'>", "image-alt"),
+        ("<a href='#no-such-place'>there</a>", "broken link: #no-such-place"),
+        ("<img src='_images/none.png' alt='A picture of it.'>", "failed request"),
+        (
+            "<span class='math notranslate nohighlight'>\\(\\nosuch{1}\\)</span>",
+            "formula with an error",
+        ),
+        ("<span class='math notranslate'>x_1</span>", "formula not set: x_1"),
+        ("<img src='https://example.org/a.png' alt='A picture of it.'>", "request to a network"),
+        ("<script>nowhere()</script>", "error of a script"),
+        ("<script>console.error('so')</script>", "console: so"),
+        ("<div style='width: 2000px'>wide</div>", "scrolls sideways"),
+        ("<p style='color: #999; background: #aaa'>pale</p>", "color-contrast"),
+    ],
+)
+def test_what_is_planted_is_found(browser, out, axe, planted, message):
+    # A page has MathJax only if it has a formula.
+    path = out / ("12a-Simulating_Pooling_and_Shrinkage.html" if "math" in planted else "data.html")
+    with_axe = axe if message in ("image-alt", "color-contrast") else None
+    before = visit(browser, path, "light", WIDE, with_axe).problems
+    assert not any(message in problem for problem in before)
+    html = path.read_text(encoding="utf-8")
+    assert html.count("</article>") == 1
+    # In a folder: the other tests look at the pages beside each other.
+    changed = out / "_static" / "changed.html"
+    base = f'<head><base href="{path.as_uri()}">'
+    html = html.replace("<head>", base, 1).replace("</article>", planted + "</article>")
+    changed.write_text(html, encoding="utf-8")
+    problems = visit(browser, changed, "light", WIDE, with_axe).problems
+    assert any(message in problem for problem in problems), problems

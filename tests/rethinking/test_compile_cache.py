@@ -1,0 +1,210 @@
+"""What is compiled is kept on disk: for these versions alone, whole, and with the same results."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+import pytest
+import yaml
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
+
+from rethinking import compile_cache
+from utils import CompiledModel
+
+ROOT = Path(__file__).resolve().parents[2]
+
+PROCESS = """
+import hashlib, json
+import numpy as np
+import nutpie
+import pymc as pm
+from pytensor.link.numba import cache
+import utils
+
+with pm.Model() as model:
+    y = pm.Data("y", np.arange(3.0))
+    a = pm.Normal("a", 0, 1)
+    pm.Deterministic("exp_a", pm.math.exp(a))
+    pm.Normal("out", a, 1, observed=y)
+compiled = utils.CompiledModel(model, vary=["y"])._compiled
+digest = hashlib.sha256()
+for data in (compiled, compiled.with_data(y=np.ones(5))):
+    found = nutpie.sample(data, draws=50, tune=100, chains=1, seed=1, progress_bar=False)
+    for name in ("a", "exp_a"):
+        digest.update(found.posterior[name].to_numpy().tobytes())
+hits = [f.cache_hits for f in (compiled.compiled_logp_func, compiled.compiled_expand_func)]
+print(json.dumps([digest.hexdigest(), hits, str(cache.NUMBA_CACHE_PATH)]))
+"""
+
+
+def start(base):
+    """Compile and sample in a process whose cache is in `base`."""
+    return subprocess.Popen(
+        [sys.executable, "-c", PROCESS],
+        env={**os.environ, "PYTENSOR_FLAGS": f"base_compiledir={base}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process):
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert err == ""
+    return json.loads(out)
+
+
+def test_results_are_the_same_wherever_the_code_comes_from(tmp_path):
+    # Of other versions and under the same names: nobody may read them.
+    own = tmp_path / "numba" / compile_cache.folder_name()
+    others = own.with_name(own.name.replace("pytensor", "pytensor0."))
+    others.mkdir(parents=True)
+
+    both = [start(tmp_path), start(tmp_path)]
+    digest, _, folder = finish(both[0])
+    assert finish(both[1])[0] == digest, "two processes at once"
+    assert folder == str(own), "the reader's PYTENSOR_FLAGS say where"
+
+    files = sorted(own.iterdir())
+    assert finish(start(tmp_path)) == [digest, [1, 1], folder], "from the cache"
+    assert sorted(own.iterdir()) == files, "nothing was compiled"
+
+    for number, file in enumerate(files):
+        damaged = [b"", file.read_bytes()[:-9], b"\x80\x05nonsense."][number % 3]
+        file.write_bytes(damaged)
+        (others / file.name).write_bytes(damaged)
+    planted = {file: file.read_bytes() for file in others.iterdir()}
+    assert finish(start(tmp_path))[0] == digest, "from a damaged cache"
+    assert finish(start(tmp_path)) == [digest, [1, 1], folder], "which has been mended"
+    assert {file: file.read_bytes() for file in others.iterdir()} == planted
+
+
+@pytest.mark.parametrize("package", compile_cache.PACKAGES)
+def test_another_version_gets_another_folder(monkeypatch, package):
+    name = compile_cache.folder_name()
+    assert name == compile_cache.folder_name() and "/" not in name and len(name) < 255
+    version = metadata.version
+    changed = lambda p: version(p) + (".1" if p == package else "")  # noqa: E731
+    monkeypatch.setattr(metadata, "version", changed)
+    assert compile_cache.folder_name() != name
+
+
+def test_another_python_or_machine_gets_another_folder(monkeypatch):
+    names = {compile_cache.folder_name()}
+    for function in ("python_version", "python_implementation", "system", "machine"):
+        with monkeypatch.context() as patch:
+            patch.setattr(compile_cache.platform, function, lambda: "other")
+            names.add(compile_cache.folder_name())
+    assert len(names) == 5
+
+
+def test_old_files_are_deleted_in_every_folder_of_ours(tmp_path):
+    folder = compile_cache.prepare(tmp_path)
+    other = tmp_path / folder.name.replace("pymc", "pymc0.")
+    other.mkdir()
+    long_ago = time.time() - 86400 * (compile_cache.KEPT_DAYS + 1)
+    ours = [parent / f"f.1.{end}" for parent in (folder, other) for end in ("nbi", "nbc")]
+    kept = [folder / "new.nbi", tmp_path / "of-pytensor.nbi", folder / "note.txt"]
+    for file in (*ours, *kept):
+        file.write_text("")
+        if file.name != "new.nbi":
+            os.utime(file, (long_ago, long_ago))
+    assert compile_cache.prepare(tmp_path) == folder
+    assert not any(file.exists() for file in ours) and all(file.exists() for file in kept)
+
+
+def test_ci_restores_what_was_compiled_for_the_same_lock_and_stores_what_is_new():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())
+    steps = workflow["jobs"]["test"]["steps"]
+    (step,) = [step["with"] for step in steps if "actions/cache" in step.get("uses", "")]
+    held = ("runner.os", "runner.arch", "matrix.python", "hashFiles('a course/requirements.lock')")
+    assert all(f"${{{{ {part} }}}}" in step["restore-keys"] for part in held)
+    assert step["key"] == step["restore-keys"] + "${{ github.run_id }}"
+
+
+# --- Callbacks -----------------------------------------------------------------
+
+
+@pytest.fixture
+def keys(monkeypatch):
+    """The keys of the callbacks that are compiled."""
+    seen = []
+    made = compile_cache.cache.compile_numba_function_src
+
+    def spy(*args, **kwargs):
+        if "callback" in args:
+            seen.append(kwargs["cache_key"])
+        return made(*args, **kwargs)
+
+    monkeypatch.setattr(compile_cache.cache, "compile_numba_function_src", spy)
+    return seen
+
+
+@pytest.fixture
+def folder(monkeypatch, tmp_path):
+    """A cache of the test's own."""
+    monkeypatch.setattr(compile_cache.cache, "NUMBA_CACHE_PATH", tmp_path)
+    return tmp_path
+
+
+def compiled(y=(1.0, 2.0), size=2, vary=("y",), transform=lambda a: a):
+    with pm.Model() as model:
+        y = pm.Data("y", np.array(y))
+        pm.Data("unused", 1.0)
+        a = pm.Normal("a", 0, 1, shape=size)
+        pm.Normal("out", transform(a).sum(), 1, observed=y)
+    return CompiledModel(model, vary=vary)
+
+
+def test_a_callback_s_key_holds_what_its_code_depends_on(keys):
+    compiled()
+    compiled(y=(3.0, 4.0))
+    assert keys[:2] == keys[2:], "data that stay open are no part of it"
+    compiled(vary=())
+    compiled(vary=(), y=(3.0, 4.0))
+    assert keys[4] != keys[6], "data that are compiled in are"
+    compiled(size=3)
+    compiled(y=(1, 2))
+    logp = keys[0::2]
+    assert len(set(logp)) == 5 and len(set(keys)) == len(set(logp)) + len(set(keys[1::2]))
+
+
+class Opaque(Op):
+    """An operation of which PyTensor does not know what is in it."""
+
+    __props__ = ()
+
+    def make_node(self, x):
+        return Apply(self, [x], [x.type()])
+
+    def perform(self, node, inputs, outputs):
+        outputs[0][0] = inputs[0]
+
+    def infer_shape(self, node, shapes):
+        return shapes
+
+    def pullback(self, inputs, outputs, gradients):
+        return [pt.as_tensor(gradients[0])]
+
+
+@pytest.mark.filterwarnings("ignore:Numba will use object mode")
+def test_a_callback_without_a_key_is_not_kept(keys, folder):
+    compiled(transform=Opaque())
+    assert len(keys) == 1, "that of the stored variables, which do not use it"
+    assert len(list(folder.glob("*callback*.nbc"))) == 1
+
+
+def test_a_reader_may_turn_the_cache_off(keys, folder):
+    with pytensor.config.change_flags(numba__cache=False):
+        compiled()
+    assert keys == [] and list(folder.iterdir()) == []

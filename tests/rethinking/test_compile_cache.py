@@ -16,6 +16,7 @@ import pytest
 import yaml
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
+from pytensor.link.numba import cache
 
 from rethinking import compile_cache
 from utils import CompiledModel
@@ -66,7 +67,7 @@ def finish(process):
 
 def test_results_are_the_same_wherever_the_code_comes_from(tmp_path):
     # Of other versions and under the same names: nobody may read them.
-    own = tmp_path / "numba" / compile_cache.folder_name()
+    own = tmp_path / compile_cache.FOLDER / compile_cache.folder_name()
     others = own.with_name(own.name.replace("pytensor", "pytensor0."))
     others.mkdir(parents=True)
 
@@ -139,21 +140,21 @@ def test_ci_restores_what_was_compiled_for_the_same_lock_and_stores_what_is_new(
 def keys(monkeypatch):
     """The keys of the callbacks that are compiled."""
     seen = []
-    made = compile_cache.cache.compile_numba_function_src
+    made = cache.compile_numba_function_src
 
     def spy(*args, **kwargs):
         if "callback" in args:
             seen.append(kwargs["cache_key"])
         return made(*args, **kwargs)
 
-    monkeypatch.setattr(compile_cache.cache, "compile_numba_function_src", spy)
+    monkeypatch.setattr(cache, "compile_numba_function_src", spy)
     return seen
 
 
 @pytest.fixture
 def folder(monkeypatch, tmp_path):
     """A cache of the test's own."""
-    monkeypatch.setattr(compile_cache.cache, "NUMBA_CACHE_PATH", tmp_path)
+    monkeypatch.setattr(cache, "NUMBA_CACHE_PATH", tmp_path)
     return tmp_path
 
 

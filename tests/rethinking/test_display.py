@@ -1,50 +1,14 @@
-"""Sentences, claims, progress and the living figure: what a notebook keeps of them."""
+"""Sentences, claims and progress: what a notebook keeps of them."""
 
 import itertools
-import json
-import re
 
 import numpy as np
-import pandas as pd
 import pytest
-import xarray as xr
 
-import utils
-from utils import check_claim, progress, say, tank_scrubber
+from rethinking import display
+from utils import check_claim, progress, say
 
-
-class Handle:
-    """What IPython returns for an output that will be rewritten."""
-
-    def __init__(self, first):
-        self.lines = [first]
-
-    def update(self, data, **options):
-        assert options == {"raw": True}
-        self.lines.append(data)
-
-
-class Shown(list):
-    def __call__(self, data, *, raw, display_id=None, metadata=None):
-        assert raw
-        self.append((data, metadata))
-        self.handle = Handle(data)
-        return self.handle if display_id else None
-
-    @property
-    def text(self):
-        (data, metadata), *_ = self[-1:]
-        assert metadata is None
-        assert data["text/plain"] == data["text/markdown"]
-        return data["text/markdown"]
-
-
-@pytest.fixture(autouse=True)
-def shown(monkeypatch):
-    monkeypatch.delenv("COURSE_RECORD", raising=False)
-    monkeypatch.setattr(utils, "display", shown := Shown())
-    monkeypatch.setattr(utils, "_in_notebook", lambda: True)
-    return shown
+pytestmark = pytest.mark.usefixtures("shown")
 
 
 # --- say
@@ -58,8 +22,10 @@ def test_sentences_are_folded(shown):
         A new
         paragraph, with $\\alpha$ and `code`."""
     )
-    assert shown.text == (
-        "All 20 fits pass the gate.\n\nA new paragraph, with $\\alpha$ and `code`."
+    assert (
+        shown.plain
+        == shown.markdown
+        == ("All 20 fits pass the gate.\n\nA new paragraph, with $\\alpha$ and `code`.")
     )
 
 
@@ -69,7 +35,7 @@ def test_sentences_are_folded(shown):
 )
 def test_short_sentences(text, folded, shown):
     say(text)
-    assert shown.text.replace("\n\n\n\n", "\n\n") == folded.replace("\n\n\n\n", "\n\n")
+    assert shown.markdown.replace("\n\n\n\n", "\n\n") == folded.replace("\n\n\n\n", "\n\n")
 
 
 # --- check_claim
@@ -89,7 +55,11 @@ HOLDS = [
 @pytest.mark.parametrize(("claim", "estimate", "error", "where"), HOLDS)
 def test_claims_that_hold_are_printed_with_their_margin(claim, estimate, error, where, shown):
     check_claim("So it is.", estimate, error, **claim)
-    assert shown.text == f"✓ So it is. Computed: {estimate:.3g} ± {error:.2g}, {where}"
+    assert (
+        shown.plain
+        == shown.markdown
+        == f"✓ So it is. Computed: {estimate:.3g} ± {error:.2g}, {where}"
+    )
 
 
 FAILS = [
@@ -144,7 +114,7 @@ def test_claims_that_say_nothing_are_refused(estimate, error, claim, message, sh
 def clock(monkeypatch):
     """A second passes each time the time is asked for."""
     ticks = itertools.count()
-    monkeypatch.setattr(utils.time, "monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr(display.time, "monotonic", lambda: float(next(ticks)))
 
 
 @pytest.mark.parametrize("items", [[], ["a"], [1, 2, 3]])
@@ -175,7 +145,7 @@ def test_progress_of_work_that_comes_one_by_one(shown, clock):
 
 def test_the_time_left_does_not_repeat_the_start(shown, monkeypatch):
     ticks = itertools.chain([0.0], itertools.count(30.0))  # processes start, then a second each
-    monkeypatch.setattr(utils.time, "monotonic", lambda: next(ticks))
+    monkeypatch.setattr(display.time, "monotonic", lambda: next(ticks))
     assert len(list(progress(range(20), label="fits"))) == 20
     lines = [line["text/plain"] for line in shown.handle.lines]
     assert lines[:3] == ["0 of 20 fits", "1 of 20 fits", "2 of 20 fits, 18 s left"]
@@ -188,8 +158,8 @@ def test_progress_does_not_flood_the_notebook(shown):
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress_in_a_terminal_rewrites_one_line(terminal, monkeypatch, capsys, shown, clock):
-    monkeypatch.setattr(utils, "_in_notebook", lambda: False)
-    monkeypatch.setattr(utils.sys.stderr, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr(display, "_in_notebook", lambda: False)
+    monkeypatch.setattr(display.sys.stderr, "isatty", lambda: terminal, raising=False)
     assert list(progress("ab", label="fits")) == ["a", "b"]
     out, err = capsys.readouterr()
     assert (out, shown) == ("", [])
@@ -207,97 +177,5 @@ def test_progress_stops_where_the_work_fails(shown):
 
 
 def test_progress_without_a_display(monkeypatch):
-    monkeypatch.setattr(utils, "display", lambda *a, **k: None)
+    monkeypatch.setattr(display, "display", lambda *a, **k: None)
     assert list(progress("abc", label="letters")) == ["a", "b", "c"]
-
-
-def test_progress_leaves_finished_lines_in_a_notebook(executed_notebooks):
-    for name, nb in executed_notebooks.items():
-        cells = [cell for cell in nb.cells if cell.cell_type == "code"]
-        lines = [
-            output["data"]["text/plain"]
-            for cell in cells
-            for output in cell.outputs
-            if output.output_type == "display_data" and set(output["data"]) == {"text/plain"}
-        ]
-        found = [m for line in lines if (m := re.fullmatch(r"(\d+) of (\d+) \D+", line))]
-        assert all(m[1] == m[2] for m in found), f"{name} keeps {lines}"
-        counted = re.compile(r"\b(progress|fit_schools)\(")
-        assert bool(found) == any(counted.search(cell.source) for cell in cells)
-
-
-# --- tank_scrubber
-
-
-@pytest.fixture
-def frogs():
-    return pd.DataFrame({"density": [10, 10, 25, 25, 25], "surv": [9, 1, 25, 0, 12]})
-
-
-def survival_of(sigma):
-    mean = xr.DataArray(np.linspace(0.2, 0.8, 5) * sigma, dims="tank")
-    return {"mean": mean, "lower": mean - 0.05, "upper": mean + 0.05}
-
-
-SIGMAS = [0.1, 0.357894736, 1.0]
-
-
-def scrub(frogs, shown, sigmas=SIGMAS):
-    tank_scrubber(frogs, {s: survival_of(s) for s in sigmas}, {s: 0.7 - s / 10 for s in sigmas})
-    return shown[-1]
-
-
-def test_living_figure_holds_its_data(frogs, shown):
-    data, metadata = scrub(frogs, shown)
-    assert metadata == {"course": {"role": "living"}}
-    assert set(data) == {"text/html", "text/plain"}
-    assert "__DATA__" not in data["text/html"]
-    (block,) = re.findall(
-        r'<script type="application/json">(.*?)</script>', data["text/html"], flags=re.DOTALL
-    )
-
-    def no_constant(word):
-        pytest.fail(f"{word} is no JSON")
-
-    held = json.loads(block, parse_constant=no_constant)
-    assert held["sigma"] == [0.1, 0.358, 1.0]
-    assert held["raw"] == [0.9, 0.1, 1.0, 0.0, 0.48]
-    assert held["median"] == [0.69, 0.664, 0.6]
-    assert held["blocks"] == [
-        {"first": 0, "last": 1, "label": "10 tadpoles"},
-        {"first": 2, "last": 4, "label": "25 tadpoles"},
-    ]
-    for key in ("mean", "lower", "upper"):
-        expected = [survival_of(s)[key].values for s in SIGMAS]
-        np.testing.assert_allclose(held[key], expected, atol=5e-4)
-    assert 0 <= held["start"] < len(SIGMAS)
-
-
-def test_living_figure_is_the_same_each_time(frogs, shown):
-    before = frogs.copy()
-    first, second = scrub(frogs, shown), scrub(frogs, shown)
-    assert first == second
-    assert first[0]["text/html"].encode() == second[0]["text/html"].encode()
-    assert str(utils.DATA_DIR.parent) not in first[0]["text/html"]
-    pd.testing.assert_frame_equal(frogs, before)
-
-
-def test_living_figure_asks_nothing_of_the_network(frogs, shown):
-    html = scrub(frogs, shown)[0]["text/html"]
-    urls = set(re.findall(r"https?://[^\s\"']+", html))
-    assert urls <= {"http://www.w3.org/2000/svg"}  # a name, not an address that is fetched
-    assert not re.search(r"<(link|img|iframe)|src=|@import|fetch\(", html)
-
-
-@pytest.mark.parametrize("others", [[0.1, 1.0], [0.1, 0.357894736, 2.0], [1.0, 0.357894736, 0.1]])
-def test_living_figure_of_other_sigmas_is_refused(frogs, shown, others):
-    with pytest.raises(ValueError, match="the same sigmas in the same order"):
-        tank_scrubber(frogs, {s: survival_of(s) for s in SIGMAS}, dict.fromkeys(others, 0.5))
-    assert shown == []
-
-
-def test_living_figure_shows_no_undefined_numbers(frogs, shown):
-    frogs.loc[0, ["density", "surv"]] = 0
-    with pytest.raises(ValueError, match="JSON compliant"):
-        scrub(frogs, shown)
-    assert shown == []

@@ -9,37 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import utils
-from publish.files import read_text, sources
+from rethinking import display
+from rethinking.formula.typeset import CHANGED_COLOR
 from rethinking.ordered_logit import OrderedLogit
 from utils import FormulaError, show_formula
 
 ordered = pm.distributions.transforms.ordered
 
 
-class Shown(list):
-    """What the helpers displayed, instead of a notebook showing it."""
-
-    def __call__(self, data, **options):
-        assert options == {"raw": True}
-        self.append(data)
-
-    @property
-    def markdown(self):
-        return self[-1]["text/markdown"]
-
-    @property
-    def plain(self):
-        return self[-1]["text/plain"]
-
-
-@pytest.fixture(autouse=True)
-def shown(monkeypatch):
-    monkeypatch.delenv("COURSE_RECORD", raising=False)
-    monkeypatch.setattr(utils, "_formulas", {})
-    shown = Shown()
-    monkeypatch.setattr(utils, "display", shown)
-    return shown
+pytestmark = pytest.mark.usefixtures("shown")
 
 
 TANK = np.array([0, 1, 1, 2])
@@ -73,7 +51,7 @@ SYMBOLS = {"D": "density", "T": "tank_idx"}
 
 
 def check(model, formula, *, name="a model", symbols=SYMBOLS, **options):
-    show_formula(model, formula, name=name, symbols=symbols, **options)
+    return show_formula(model, formula, name=name, symbols=symbols, **options)
 
 
 # --- what is shown
@@ -81,7 +59,7 @@ def check(model, formula, *, name="a model", symbols=SYMBOLS, **options):
 
 def test_a_right_formula_is_typeset(model, shown):
     check(model, FORMULA)
-    (output,) = shown
+    ((output, _),) = shown
     assert set(output) == {"text/markdown", "text/plain"}
     assert shown.plain == "\n".join(row.strip() for row in FORMULA.strip().splitlines())
     equation, notes = shown.markdown.rsplit("$$", 1)
@@ -102,7 +80,7 @@ def test_spaces_and_empty_lines_do_not_matter(model, shown):
     spread = FORMULA.replace("\n", "\n\n").replace(", ", "  ,   ").replace(" ~ ", "~")
     check(model, spread)
     check(model, FORMULA)
-    assert shown[0]["text/markdown"] == shown[1]["text/markdown"]
+    assert shown[0][0]["text/markdown"] == shown.markdown
 
 
 # Each is also compared with the same expression in PyTensor.
@@ -213,7 +191,7 @@ def test_any_other_constant_is_caught(data, factor):
     which = data.draw(st.sampled_from(constants))
     wrong = f"{FORMULA[: which.start()]}{float(which[0]) * factor!r}{FORMULA[which.end() :]}"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(utils, "display", lambda *a, **k: pytest.fail("was shown"))
+        patch.setattr(display, "display", lambda *a, **k: pytest.fail("was shown"))
         with pytest.raises(FormulaError, match="disagree"):
             check(SHARED["model"], wrong)
 
@@ -572,8 +550,6 @@ def test_disagreement_is_seen_and_nothing_is_shown(case, model, shown):
     with pytest.raises(FormulaError, match=f"(?s){message}"):
         check(model, FORMULA.replace(old, new), name="wrong")
     assert shown == []
-    with pytest.raises(FormulaError, match="since='wrong': no formula of that name yet"):
-        check(model, FORMULA, since="wrong")
     check(model, FORMULA)  # the check left no trace in the model
 
 
@@ -615,19 +591,21 @@ def test_new_and_changed_lines_are_marked_in_words(shown):
         sigma = pm.Exponential("sigma", 1)
         a = pm.Normal("a", 0, 1)
         pm.Normal("y", a, sigma, observed=0.0)
-    check(
+    earlier = check(
         first,
         "y ~ Normal(a + beta_P, 1)\nbeta_P ~ Normal(0, 1)\na ~ Normal(0, 1)",
         name="first",
         symbols=None,
     )
     assert "color" not in shown.markdown
-    options = {"name": "second", "symbols": None, "since": "first"}
-    check(second, "y ~ Normal(a, sigma)\na ~ Normal(0,1)\nsigma ~ Exponential(1)", **options)
+    options = {"name": "second", "symbols": None, "since": earlier}
+    later = check(
+        second, "y ~ Normal(a, sigma)\na ~ Normal(0,1)\nsigma ~ Exponential(1)", **options
+    )
     equation, notes = shown.markdown.rsplit("$$", 1)
     y, a, sigma = equation.strip().splitlines()[2:-1]
-    assert y.count(rf"\color{{{utils._CHANGED_COLOUR}}}") == 3 and r"\text{(changed)}" in y
-    assert sigma.count(rf"\color{{{utils._CHANGED_COLOUR}}}") == 3 and r"\text{(new)}" in sigma
+    assert y.count(rf"\color{{{CHANGED_COLOR}}}") == 3 and r"\text{(changed)}" in y
+    assert sigma.count(rf"\color{{{CHANGED_COLOR}}}") == 3 and r"\text{(new)}" in sigma
     assert a == r"a &\sim \text{Normal}(0, 1) \\"  # written with another space, but the same
     assert notes.strip() == (
         r"New since the first model: the line of $\sigma$. Changed: the line of $y$. "
@@ -638,158 +616,6 @@ def test_new_and_changed_lines_are_marked_in_words(shown):
         "a ~ Normal(0,1)",
         "sigma ~ Exponential(1)  (new)",
     ]
-    check(second, "y ~ Normal(a, sigma)\na ~ Normal(0, 1)\nsigma ~ Exponential(1)", **options)
-    options |= {"name": "third", "since": "second"}
+    options |= {"name": "third", "since": later}
     check(second, "y ~ Normal(a, sigma)\na ~ Normal(0, 1)\nsigma ~ Exponential(1)", **options)
     assert "color" not in shown.markdown and "Changed" not in shown.markdown
-
-
-def test_unknown_earlier_formula(model, shown):
-    check(model, FORMULA, name="plain")
-    with pytest.raises(
-        FormulaError, match=r"since='plane': no formula of that name yet; \['plain'"
-    ):
-        check(model, FORMULA, since="plane")
-    assert len(shown) == 1
-
-
-# --- the notebooks: no model without a formula
-
-SOURCES = sources()
-each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
-
-
-def code_of(text, source):
-    """The code cells of a notebook as one module, without IPython's own lines."""
-    cells = [cell.source for cell in read_text(text, source).cells if cell.cell_type == "code"]
-    return "\n".join(
-        line for cell in cells for line in cell.splitlines() if line[:1] not in ("%", "!")
-    )
-
-
-def calls(tree, *names):
-    return [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in names
-    ]
-
-
-def root(node):
-    """`size_models` of `size_models["size"]`, `build` of `build(2)`."""
-    while not isinstance(node, ast.Name):
-        node = node.func if isinstance(node, ast.Call) else node.value
-    return node.id
-
-
-def models_without_formula(code):
-    """Models, or functions that return them, which no later `show_formula` takes."""
-    tree = ast.parse(code)
-    functions = [f for f in tree.body if isinstance(f, ast.FunctionDef)]
-    shown = [
-        (root(call.args[0]), call.lineno)
-        for call in calls(tree, "show_formula", "utils.show_formula")
-    ]
-    # every pm.Model(...) gets a name: by `with ... as`, or by `=`
-    made = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.With):
-            for item in node.items:
-                if isinstance(item.optional_vars, ast.Name):
-                    made[item.context_expr] = item.optional_vars.id
-        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            made[node.value] = node.targets[0].id
-    missing, builders = [], set()
-    for call in calls(tree, "pm.Model", "Model"):
-        function = [f.name for f in functions if f.lineno <= call.lineno <= f.end_lineno]
-        if function:
-            builders.add(function[0])
-        elif call not in made:
-            missing.append("a model without a name")
-        else:
-            name = made[call]
-            again = [
-                n.lineno for n, other in made.items() if other == name and n.lineno > call.lineno
-            ]
-            end = min(again, default=np.inf)
-            if not any(shows == name and call.lineno < line <= end for shows, line in shown):
-                missing.append(name)
-    for builder in sorted(builders):
-        targets = {
-            root(target)
-            for node in tree.body
-            if isinstance(node, ast.Assign) and calls(node.value, builder)
-            for target in node.targets
-        } | {builder}
-        formulas = sum(name in targets for name, _ in shown)
-        if formulas < max(1, len(calls(tree, builder))):
-            missing.append(f"{builder}()")
-    return missing
-
-
-@each_source
-def test_every_model_of_the_text_has_its_formula(source):
-    code = code_of(source.read_text(encoding="utf-8"), source)
-    missing = models_without_formula(code)
-    assert not missing, f"{source.name}: show_formula is never called for {', '.join(missing)}"
-
-
-def without_formula(records):
-    """Names of fits whose model passed no formula check, and of formulas that stand twice."""
-    checked = {row["model"] for row in records if row["kind"] == "formula"}
-    names = [row["name"] for row in records if row["kind"] == "formula"]
-    fits = [row["name"] for row in records if row["kind"] == "fit" and row["model"] not in checked]
-    return fits + sorted({name for name in names if names.count(name) > 1})
-
-
-@each_source
-def test_every_fitted_model_passed_the_formula_check(source, run_records):
-    records = run_records[source.stem]
-    assert not without_formula(records)
-    code = code_of(source.read_text(encoding="utf-8"), source)
-    written = len(calls(ast.parse(code), "show_formula", "utils.show_formula"))
-    assert sum(row["kind"] == "formula" for row in records) >= written, "a formula was not run"
-    if calls(ast.parse(code), "utils.fit", "utils.CompiledModel"):
-        assert any(row["kind"] == "fit" for row in records)
-
-
-@pytest.mark.parametrize(
-    ("code", "missing"),
-    [
-        ("with pm.Model() as m:\n    pass\nshow_formula(m, '')", []),
-        ("with pm.Model(coords=c) as m:\n    pass\nutils.show_formula(m, '')", []),
-        ("with pm.Model() as m:\n    pass", ["m"]),
-        ("show_formula(m, '')\nwith pm.Model() as m:\n    pass", ["m"]),
-        ("with pm.Model() as m:\n    pass\nshow_formula(n, '')", ["m"]),
-        ("with pm.Model() as m:\n    pass\n" * 2 + "show_formula(m, '')", ["m"]),
-        ("with pm.Model() as m:\n    pass\nshow_formula(m, '')\n" * 2, []),
-        ("with pm.Model():\n    pass", ["a model without a name"]),
-        ("m = pm.Model()\nshow_formula(m, '')", []),
-        ("m = pm.Model()", ["m"]),
-        ("f(pm.Model())", ["a model without a name"]),
-        ("def f():\n    with pm.Model() as m:\n        pass\n    return m", ["f()"]),
-        ("def f():\n    return pm.Model()\nm = f()\nshow_formula(m, '')", []),
-        ("def f():\n    return pm.Model()\nshow_formula(f(), '')", []),
-        ("def f():\n    return pm.Model()\nm = f()", ["f()"]),
-        (
-            "def f():\n    return pm.Model()\nm = {1: f(1), 2: f(2)}\nshow_formula(m[1], '')",
-            ["f()"],
-        ),
-        (
-            "def f():\n    return pm.Model()\nm = {1: f(1), 2: f(2)}\n"
-            "show_formula(m[1], '')\nshow_formula(m[2], '')",
-            [],
-        ),
-    ],
-)
-def test_models_without_formula_are_found(code, missing):
-    assert models_without_formula(code) == missing
-
-
-def test_fits_without_formula_are_found():
-    formula = [{"kind": "formula", "name": "a", "model": 1}]
-    fits = [{"kind": "fit", "name": f"fit {n}", "model": n} for n in (1, 2)]
-    assert without_formula([*formula, fits[0]]) == []
-    assert without_formula([*formula, *fits]) == ["fit 2"]
-    assert without_formula([*formula, *formula]) == ["a"]
-    assert without_formula([]) == []

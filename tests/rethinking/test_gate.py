@@ -186,7 +186,7 @@ PLANTED = {
         r"1 divergences \(none allowed\)",
     ),
     "E-BFMI": (lambda: fit_of(mu=good(), energy=low_energy()), r"E-BFMI 0\.0\d \(at least 0\.3\)"),
-    "three chains": (lambda: fit_of(mu=good()[:3]), r"3 chains, at least 4 are needed"),
+    "three chains": (lambda: fit_of(mu=good()[:3]), r"3 chains \(at least 4: pass chains=4\)"),
     "one chain stuck": (
         lambda: tanks(np.where(np.arange(4)[:, None, None] == 1, 0.1, good(3))),
         r"R-hat \d\.\d+ for alpha\[.\]",
@@ -240,7 +240,7 @@ def test_all_failed_criteria_are_named_at_once():
 def test_stuck_or_undefined_entries_are_never_let_through(value, expected):
     values = good(3)
     values[..., 1] = value
-    with pytest.raises(ConvergenceError, match=r"stuck: alpha\[B\] never varies or is not a fini"):
+    with pytest.raises(ConvergenceError, match=r"stuck cannot be judged: alpha\[B\] never varies"):
         check_convergence(tanks(values), name="stuck", expect_failure=expected)
 
 
@@ -298,7 +298,7 @@ def test_constant_may_name_any_kind_of_variable():
     idata = fit_of(mu=good(), a=np.ones(n), b=np.ones((*n, 2), int), c=np.ones((*n, 2), bool))
     seen = check_convergence(idata, constant=["a", "b", "c", "mu", "not there"])
     assert seen.max_rhat == check_convergence(fit_of(mu=good())).max_rhat
-    with pytest.raises(ConvergenceError, match="no entry that varies"):
+    with pytest.raises(ValueError, match="no entry that varies"):
         check_convergence(idata, var_names=["a", "b"], constant=["a", "b"])
 
 
@@ -312,11 +312,9 @@ def test_var_names_choose_what_is_looked_at():
     assert check_convergence(idata, var_names=["mu"]).problems == ()
     with pytest.raises(ConvergenceError, match=r"for bad\[1\]"):
         check_convergence(idata, var_names=["mu", "bad"])
-    with pytest.raises(
-        ConvergenceError, match=r"f: 'nu' is not in the posterior; it has mu, bad\."
-    ):
+    with pytest.raises(ValueError, match=r"f: 'nu' is not in the posterior; it has mu, bad\."):
         check_convergence(idata, name="f", var_names=["mu", "nu"])
-    with pytest.raises(ConvergenceError, match="no variable to look at"):
+    with pytest.raises(ValueError, match="no variable to look at"):
         check_convergence(idata, var_names=[])
 
 
@@ -336,7 +334,7 @@ def test_order_of_dimensions_does_not_matter():
 def test_a_missing_group_is_named(group):
     idata = fit_of(mu=good())
     del idata[group]
-    with pytest.raises(ConvergenceError, match=f"f: no group '{group}'; pass the result of a samp"):
+    with pytest.raises(ValueError, match=f"f: no group '{group}'; pass the result of a samp"):
         check_convergence(idata, name="f", expect_failure="whatever")
 
 
@@ -344,13 +342,13 @@ def test_a_missing_group_is_named(group):
 def test_a_sampler_without_hamilton_is_refused(key):
     idata = fit_of(mu=good())
     del idata["sample_stats"][key]
-    with pytest.raises(ConvergenceError, match=f"f: sample_stats holds no '{key}'"):
+    with pytest.raises(ValueError, match=f"f: sample_stats holds no '{key}'"):
         check_convergence(idata, name="f")
 
 
 @pytest.mark.parametrize("n", [0, 3])
 def test_too_few_draws_to_judge(n):
-    with pytest.raises(ConvergenceError, match=f"f: {n} draws a chain"):
+    with pytest.raises(ValueError, match=f"f: {n} draws a chain"):
         check_convergence(fit_of(mu=good()[:, :n]), name="f")
 
 

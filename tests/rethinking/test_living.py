@@ -5,24 +5,21 @@ import json
 import re
 from pathlib import Path
 
+import matplotlib.colors as mcolors
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from bs4 import BeautifulSoup
 from scipy import integrate, special, stats
-from test_site import luminance
 
-import utils
-from utils import point_explorer, shrinkage_explorer
+from rethinking.living import _WIDGETS
+from utils import point_explorer, shrinkage_explorer, tank_scrubber
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(autouse=True)
-def shown(monkeypatch):
-    outputs = []
-    monkeypatch.setattr(utils, "display", lambda data, **options: outputs.append((data, options)))
-    return outputs
+pytestmark = pytest.mark.usefixtures("shown")
 
 
 # --- What a notebook stores
@@ -59,11 +56,67 @@ FULL = OPTIONS | TEXTS | {"groups": "pred", "interval": ("low", "high"), "raw": 
 
 
 def data_of(shown):
-    data, options = shown[-1]
-    assert options == {"metadata": {"course": {"role": "living"}}, "raw": True}
-    assert set(data) == {"text/html", "text/plain"}
-    block = BeautifulSoup(data["text/html"], "html.parser").find("script", type="application/json")
-    return json.loads(block.string)
+    block = BeautifulSoup(shown.living, "html.parser").find("script", type="application/json")
+
+    def no_constant(word):
+        pytest.fail(f"{word} is no JSON")
+
+    return json.loads(block.string, parse_constant=no_constant)
+
+
+# --- tank_scrubber
+
+
+@pytest.fixture
+def frogs():
+    return pd.DataFrame({"density": [10, 10, 25, 25, 25], "surv": [9, 1, 25, 0, 12]})
+
+
+def survival_of(sigma):
+    mean = xr.DataArray(np.linspace(0.2, 0.8, 5) * sigma, dims="tank")
+    return {"mean": mean, "lower": mean - 0.05, "upper": mean + 0.05}
+
+
+SIGMAS = [0.1, 0.357894736, 1.0]
+
+
+def scrub(frogs, sigmas=SIGMAS):
+    tank_scrubber(frogs, {s: survival_of(s) for s in sigmas}, {s: 0.7 - s / 10 for s in sigmas})
+
+
+def test_tank_scrubber_holds_its_data(frogs, shown):
+    before = frogs.copy()
+    scrub(frogs)
+    pd.testing.assert_frame_equal(frogs, before)
+    held = data_of(shown)
+    assert held["sigma"] == [0.1, 0.358, 1.0]
+    assert held["raw"] == [0.9, 0.1, 1.0, 0.0, 0.48]
+    assert held["median"] == [0.69, 0.664, 0.6]
+    assert held["blocks"] == [
+        {"first": 0, "last": 1, "label": "10 tadpoles"},
+        {"first": 2, "last": 4, "label": "25 tadpoles"},
+    ]
+    for key in ("mean", "lower", "upper"):
+        expected = [survival_of(s)[key].values for s in SIGMAS]
+        np.testing.assert_allclose(held[key], expected, atol=5e-4)
+    assert 0 <= held["start"] < len(SIGMAS)
+
+
+@pytest.mark.parametrize("others", [[0.1, 1.0], [0.1, 0.357894736, 2.0], [1.0, 0.357894736, 0.1]])
+def test_other_sigmas_are_refused(frogs, shown, others):
+    with pytest.raises(ValueError, match="the same sigmas in the same order"):
+        tank_scrubber(frogs, {s: survival_of(s) for s in SIGMAS}, dict.fromkeys(others, 0.5))
+    assert shown == []
+
+
+def test_no_undefined_number_is_shown(frogs, shown):
+    frogs.loc[0, ["density", "surv"]] = 0
+    with pytest.raises(ValueError, match="JSON compliant"):
+        scrub(frogs)
+    assert shown == []
+
+
+# --- explorers
 
 
 def test_shrinkage_explorer_holds_its_data(shown):
@@ -146,32 +199,42 @@ def test_undefined_numbers_and_long_tables_are_refused():
 def explorers(shown, n=48):
     shrinkage_explorer(1.5)
     point_explorer(people(n), **FULL)
-    return [data["text/html"] for data, _ in shown]
+    return [data["text/html"] for data, _ in shown[-2:]]
 
 
-def test_explorers_are_small_and_the_same_each_time(shown):
-    first, second = explorers(shown, 400), explorers(shown, 400)[2:]
-    assert first == second
-    shrinkage, points = (len(page.encode()) for page in first)
-    assert shrinkage < 15_000 and points < 100_000
-    for page in first:
+def test_living_figures_are_small_and_the_same_each_time(frogs, shown):
+    pages = []
+    for _ in range(2):
+        scrub(frogs)
+        pages.append([shown.living, *explorers(shown, 400)])
+    assert pages[0] == pages[1]
+    for page, size in zip(pages[0], (15_000, 15_000, 100_000), strict=True):
+        assert len(page.encode()) < size
         assert "__" not in page and str(ROOT) not in page
+        # a name, not an address that is fetched
         assert set(re.findall(r"https?://[^\s\"']+", page)) == {"http://www.w3.org/2000/svg"}
         assert not re.search(r"<(link|img|iframe)|src=|@import|url\(|fetch\(", page)
 
 
-def colours(mode):
-    rules = (ROOT / "widgets" / "living.css").read_text().splitlines()[mode == "dark"]
+def luminance(color):
+    """Relative luminance by WCAG 2."""
+    rgb = np.array(mcolors.to_rgb(color))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def colors(mode):
+    rules = (_WIDGETS / "living.css").read_text().splitlines()[mode == "dark"]
     return dict(re.findall(r"--([\w-]+):(#\w+)", rules))
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_text_and_marks_stand_out_from_their_ground(mode):
-    found = colours(mode)
+    found = colors(mode)
     ground = luminance(found.pop("ground"))
     found.pop("line")  # of the grid, which the numbers on the axis repeat
-    for name, colour in found.items():
-        lighter, darker = sorted([luminance(colour), ground], reverse=True)
+    for name, color in found.items():
+        lighter, darker = sorted([luminance(color), ground], reverse=True)
         assert (lighter + 0.05) / (darker + 0.05) >= (4.5 if name == "text" else 3), name
 
 
@@ -246,7 +309,7 @@ GRID = [
 @pytest.mark.parametrize("alpha_bar", [1.5, -8, 8])
 def test_estimates_agree_with_numerical_integration(page, shown, alpha_bar):
     shrinkage_explorer(alpha_bar)
-    page.set_content(shown[-1][0]["text/html"])
+    page.set_content(shown.living)
     found = page.eval_on_selector(
         ".shrinkage-explorer", "(root, grid) => grid.map(at => root.estimate(...at))", GRID
     )
@@ -425,11 +488,10 @@ def test_nothing_is_wider_than_the_page(page, width):
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_explorers_follow_the_mode_of_the_page(page, mode):
     page.evaluate(f"document.documentElement.dataset.theme = '{mode}'")
-    expected = colours(mode)
+    expected = colors(mode)
 
-    def rgb(colour):
-        digits = colour[1:] if len(colour) == 7 else "".join(2 * d for d in colour[1:])
-        return "rgb({}, {}, {})".format(*(int(digits[i : i + 2], 16) for i in (0, 2, 4)))
+    def rgb(color):
+        return "rgb({}, {}, {})".format(*(round(255 * part) for part in mcolors.to_rgb(color)))
 
     for root in page.locator(".living").all():
         style = "node => [getComputedStyle(node).backgroundColor, getComputedStyle(node).color]"

@@ -7,6 +7,7 @@ import pickle
 import random
 
 import numpy as np
+import nutpie
 import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
@@ -14,16 +15,11 @@ import pytest
 import xarray as xr
 
 import utils
+from rethinking import record, sampling
 from utils import CompiledModel, ConvergenceError, SamplingError, check_indices, fit
 
 SEED = 12
 SURVIVORS, TADPOLES, TANKS = np.array([3, 4, 9, 8, 1]), np.full(5, 10), np.array([0, 0, 1, 1, 2])
-
-
-@pytest.fixture(autouse=True)
-def no_record(monkeypatch):
-    monkeypatch.delenv("COURSE_RECORD", raising=False)
-    monkeypatch.delenv("COURSE_ESTIMATES", raising=False)
 
 
 # --- check_indices
@@ -202,12 +198,12 @@ def test_a_fit_holds_what_it_needs(compiled):
     idata = compiled.fit(name="tanks", random_seed=SEED)
     posterior = idata["posterior"]
     assert posterior.sizes["chain"] == utils.CHAINS
-    assert posterior.sizes["draw"] == utils.DRAWS
+    assert posterior.sizes["draw"] == sampling.DRAWS
     assert list(posterior["tank"].values) == ["A", "B", "C"]
     np.testing.assert_allclose(posterior["p"], utils.invlogit(posterior["alpha"]))
     np.testing.assert_array_equal(idata["observed_data"]["S"], SURVIVORS)
     seen = idata.attrs["convergence"]
-    assert (seen.name, seen.draws, seen.problems) == ("tanks", utils.DRAWS, ())
+    assert (seen.name, seen.draws, seen.problems) == ("tanks", sampling.DRAWS, ())
     # against sums on a grid
     grid = np.linspace(-8, 8, 4001)
     for tank, (s, n) in {"A": (7, 20), "B": (17, 20), "C": (1, 10)}.items():
@@ -324,7 +320,7 @@ def test_bad_data_are_refused_and_the_model_keeps_its_own(compiled, case):
 
 
 def test_an_index_is_refused_before_sampling(compiled, monkeypatch):
-    monkeypatch.setattr(utils.nutpie, "sample", lambda *a, **k: pytest.fail("sampled"))
+    monkeypatch.setattr(nutpie, "sample", lambda *a, **k: pytest.fail("sampled"))
     with pytest.raises(IndexError):
         short(compiled, data={"tank_idx": TANKS + 1})
     with pytest.raises(IndexError):
@@ -341,7 +337,7 @@ def test_data_are_restored_when_the_gate_fails(compiled):
         def interrupted(*args, **options):
             raise KeyboardInterrupt
 
-        patch.setattr(utils.nutpie, "sample", interrupted)
+        patch.setattr(nutpie, "sample", interrupted)
         short(compiled, data=NEW)
     assert_data_of(compiled.model, own_data(tank_model()))
 
@@ -367,7 +363,7 @@ def test_gate_may_look_at_some_variables(compiled):
 
 
 def test_unknown_names_are_refused_before_compiling(monkeypatch):
-    monkeypatch.setattr(utils.nutpie, "compile_pymc_model", lambda *a, **k: pytest.fail("compiled"))
+    monkeypatch.setattr(nutpie, "compile_pymc_model", lambda *a, **k: pytest.fail("compiled"))
     with pytest.raises(KeyError, match=r"vary: the model has no pm.Data 'alpha'; it has \['sd', "):
         CompiledModel(tank_model(), vary=["sd", "alpha"])
     with pytest.raises(KeyError, match=r"store: the model draws no 'q'; it draws \['alpha', 'p'\]"):
@@ -428,7 +424,7 @@ def test_fit_compiles_and_samples(line, records):
     assert record == {
         "kind": "fit",
         "name": "line",
-        "model": utils._model_id(line),
+        "model": record.number_of(line),
         "seconds": record["seconds"],
         "draws": 600,
         "chains": 4,
@@ -445,11 +441,10 @@ def test_fit_compiles_and_samples(line, records):
 
 def test_nothing_is_written_unless_asked_for(compiled, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(utils, "display", lambda *a, **k: None)
     monkeypatch.setenv("COURSE_ESTIMATES", "1")  # alone it means nothing
     short(compiled)
     utils.check_claim("One is more than none.", 1.0, 0.1, above=0)
-    utils.record_estimates("x", {"a": xr.DataArray(np.zeros((4, 100)), dims=("chain", "draw"))})
+    record.estimates("x", {"a": xr.DataArray(np.zeros((4, 100)), dims=("chain", "draw"))})
     assert os.listdir(tmp_path) == []
 
 
@@ -491,8 +486,7 @@ def test_estimates_are_recorded_where_the_tests_ask_for_them(compiled, records, 
     np.testing.assert_allclose(row["mcse"], roughly, rtol=0.6)
 
 
-def test_formulas_and_claims_are_recorded(line, records, monkeypatch):
-    monkeypatch.setattr(utils, "display", lambda *a, **k: None)
+def test_formulas_and_claims_are_recorded(line, records, shown):
     formula = "y[i] ~ Normal(mu[i], 1)\nmu[i] = a + x[i]\na ~ Normal(0, 1)"
     utils.show_formula(line, formula, name="recorded line")
     with pytest.raises(utils.FormulaError):
@@ -501,7 +495,7 @@ def test_formulas_and_claims_are_recorded(line, records, monkeypatch):
     with pytest.raises(AssertionError):
         utils.check_claim("Two is below one.", 2.0, 0.25, below=1)
     assert records() == [
-        {"kind": "formula", "name": "recorded line", "model": utils._model_id(line)},
+        {"kind": "formula", "name": "recorded line", "model": record.number_of(line)},
         {
             "kind": "claim",
             "statement": "Two is above one.",
@@ -513,12 +507,12 @@ def test_formulas_and_claims_are_recorded(line, records, monkeypatch):
 
 def test_models_have_numbers_of_their_own():
     kept = [pm.Model() for _ in range(3)]
-    numbers = [utils._model_id(model) for model in kept]
+    numbers = [record.number_of(model) for model in kept]
     assert numbers == list(range(numbers[0], numbers[0] + 3))
-    assert [utils._model_id(model) for model in kept] == numbers
+    assert [record.number_of(model) for model in kept] == numbers
     del kept[0]
     gc.collect()
-    assert utils._model_id(pm.Model()) not in numbers
+    assert record.number_of(pm.Model()) not in numbers
 
 
 def test_ordered_variables_with_one_prior_find_a_start():
@@ -529,7 +523,7 @@ def test_ordered_variables_with_one_prior_find_a_start():
         apart = pm.Normal("apart", [-1.0, 1.0], 1, shape=2, transform=ordered)
         pm.OrderedLogistic("R", 0.0, kappa, observed=[0, 1, 2, 3], compute_p=False)
         pm.Normal("y", apart, 1, observed=[0.0, 1.0])
-    starts = utils.ordered_starts(model)
+    starts = sampling.ordered_starts(model)
     assert list(starts) == ["kappa"]
     assert (np.diff(starts["kappa"]) > 0).all() and starts["kappa"].mean() == pytest.approx(0.3)
     idata = fit(model, name="ordered", random_seed=SEED)

@@ -10,6 +10,7 @@ import xarray as xr
 from scipy import integrate, special, stats
 
 import utils
+from rethinking import scores
 from utils import (
     integrated_log_likelihood,
     leave_one_out,
@@ -113,8 +114,8 @@ def draws():
 @pytest.mark.parametrize("sigma", [0.05, 0.3, 1.0, 6.0])
 def test_many_draws_and_one_sigma_take_a_spline(frogs, draws, spread, sigma, monkeypatch):
     mu = 1.4 + spread * (draws - 1.4)
-    assert mu.size > 4 * utils._SPLINE_POINTS
-    monkeypatch.setattr(utils, "make_interp_spline", spline := Counting(utils.make_interp_spline))
+    assert mu.size > 4 * scores._SPLINE_POINTS
+    monkeypatch.setattr(scores, "make_interp_spline", spline := Counting(scores.make_interp_spline))
     fast = integrated_log_likelihood(frogs["surv"], frogs["density"], mu, sigma)
     assert spline.calls == 1
     direct = integrated_log_likelihood(frogs["surv"], frogs["density"], mu, xr.full_like(mu, sigma))
@@ -321,7 +322,7 @@ def test_scores_are_recorded_where_the_tests_ask_for_them(normal_model, tmp_path
     leave_one_out(log_likelihood, name="normal")
     assert not path.exists()
     monkeypatch.setenv("COURSE_ESTIMATES", "1")
-    leave_one_out(log_likelihood, name="not this", record=False)
+    leave_one_out(log_likelihood, name="not this", recorded=False)
     assert not path.exists()
     leave_one_out(log_likelihood, name="normal")
     (row,) = pd.read_json(path, lines=True).to_dict("records")
@@ -333,13 +334,13 @@ def test_scores_are_recorded_where_the_tests_ask_for_them(normal_model, tmp_path
 # --- paired_difference
 
 
-def scores(normal_model, scale):
+def score_of(normal_model, scale):
     log_likelihood, _ = normal_model
     return leave_one_out(log_likelihood * scale, name=f"scale {scale}")
 
 
 def test_paired_difference_by_hand(normal_model):
-    a, b = scores(normal_model, 1.0), scores(normal_model, 0.5)
+    a, b = score_of(normal_model, 1.0), score_of(normal_model, 0.5)
     d = a.elpd_i.values - b.elpd_i.values
     difference, error = paired_difference(a, b)
     assert difference == pytest.approx(a.elpd - b.elpd)

@@ -1,0 +1,163 @@
+"""What the helpers left in the notebooks: no model without its formula, no bar half done."""
+
+import ast
+import re
+
+import numpy as np
+import pytest
+
+from publish.files import read_text, sources
+
+SOURCES = sources()
+each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+
+
+def code_of(text, source):
+    """The code cells of a notebook as one module, without IPython's own lines."""
+    cells = [cell.source for cell in read_text(text, source).cells if cell.cell_type == "code"]
+    return "\n".join(
+        line for cell in cells for line in cell.splitlines() if line[:1] not in ("%", "!")
+    )
+
+
+def calls(tree, *names):
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in names
+    ]
+
+
+def root(node):
+    """`size_models` of `size_models["size"]`, `build` of `build(2)`."""
+    while not isinstance(node, ast.Name):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id
+
+
+def models_without_formula(code):
+    """Models, or functions that return them, which no later `show_formula` takes."""
+    tree = ast.parse(code)
+    functions = [f for f in tree.body if isinstance(f, ast.FunctionDef)]
+    shown = [
+        (root(call.args[0]), call.lineno)
+        for call in calls(tree, "show_formula", "utils.show_formula")
+    ]
+    # every pm.Model(...) gets a name: by `with ... as`, or by `=`
+    made = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.With):
+            for item in node.items:
+                if isinstance(item.optional_vars, ast.Name):
+                    made[item.context_expr] = item.optional_vars.id
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            made[node.value] = node.targets[0].id
+    missing, builders = [], set()
+    for call in calls(tree, "pm.Model", "Model"):
+        function = [f.name for f in functions if f.lineno <= call.lineno <= f.end_lineno]
+        if function:
+            builders.add(function[0])
+        elif call not in made:
+            missing.append("a model without a name")
+        else:
+            name = made[call]
+            again = [
+                n.lineno for n, other in made.items() if other == name and n.lineno > call.lineno
+            ]
+            end = min(again, default=np.inf)
+            if not any(shows == name and call.lineno < line <= end for shows, line in shown):
+                missing.append(name)
+    for builder in sorted(builders):
+        targets = {
+            root(target)
+            for node in tree.body
+            if isinstance(node, ast.Assign) and calls(node.value, builder)
+            for target in node.targets
+        } | {builder}
+        formulas = sum(name in targets for name, _ in shown)
+        if formulas < max(1, len(calls(tree, builder))):
+            missing.append(f"{builder}()")
+    return missing
+
+
+@each_source
+def test_every_model_of_the_text_has_its_formula(source):
+    code = code_of(source.read_text(encoding="utf-8"), source)
+    missing = models_without_formula(code)
+    assert not missing, f"{source.name}: show_formula is never called for {', '.join(missing)}"
+
+
+def without_formula(records):
+    """Names of fits whose model passed no formula check, and of formulas that stand twice."""
+    checked = {row["model"] for row in records if row["kind"] == "formula"}
+    names = [row["name"] for row in records if row["kind"] == "formula"]
+    fits = [row["name"] for row in records if row["kind"] == "fit" and row["model"] not in checked]
+    return fits + sorted({name for name in names if names.count(name) > 1})
+
+
+@each_source
+def test_every_fitted_model_passed_the_formula_check(source, run_records):
+    records = run_records[source.stem]
+    assert not without_formula(records)
+    code = code_of(source.read_text(encoding="utf-8"), source)
+    written = len(calls(ast.parse(code), "show_formula", "utils.show_formula"))
+    assert sum(row["kind"] == "formula" for row in records) >= written, "a formula was not run"
+    if calls(ast.parse(code), "utils.fit", "utils.CompiledModel"):
+        assert any(row["kind"] == "fit" for row in records)
+
+
+@pytest.mark.parametrize(
+    ("code", "missing"),
+    [
+        ("with pm.Model() as m:\n    pass\nshow_formula(m, '')", []),
+        ("with pm.Model(coords=c) as m:\n    pass\nutils.show_formula(m, '')", []),
+        ("with pm.Model() as m:\n    pass", ["m"]),
+        ("show_formula(m, '')\nwith pm.Model() as m:\n    pass", ["m"]),
+        ("with pm.Model() as m:\n    pass\nshow_formula(n, '')", ["m"]),
+        ("with pm.Model() as m:\n    pass\n" * 2 + "show_formula(m, '')", ["m"]),
+        ("with pm.Model() as m:\n    pass\nshow_formula(m, '')\n" * 2, []),
+        ("with pm.Model():\n    pass", ["a model without a name"]),
+        ("m = pm.Model()\nshow_formula(m, '')", []),
+        ("m = pm.Model()", ["m"]),
+        ("f(pm.Model())", ["a model without a name"]),
+        ("def f():\n    with pm.Model() as m:\n        pass\n    return m", ["f()"]),
+        ("def f():\n    return pm.Model()\nm = f()\nshow_formula(m, '')", []),
+        ("def f():\n    return pm.Model()\nshow_formula(f(), '')", []),
+        ("def f():\n    return pm.Model()\nm = f()", ["f()"]),
+        (
+            "def f():\n    return pm.Model()\nm = {1: f(1), 2: f(2)}\nshow_formula(m[1], '')",
+            ["f()"],
+        ),
+        (
+            "def f():\n    return pm.Model()\nm = {1: f(1), 2: f(2)}\n"
+            "show_formula(m[1], '')\nshow_formula(m[2], '')",
+            [],
+        ),
+    ],
+)
+def test_models_without_formula_are_found(code, missing):
+    assert models_without_formula(code) == missing
+
+
+def test_fits_without_formula_are_found():
+    formula = [{"kind": "formula", "name": "a", "model": 1}]
+    fits = [{"kind": "fit", "name": f"fit {n}", "model": n} for n in (1, 2)]
+    assert without_formula([*formula, fits[0]]) == []
+    assert without_formula([*formula, *fits]) == ["fit 2"]
+    assert without_formula([*formula, *formula]) == ["a"]
+    assert without_formula([]) == []
+
+
+def test_progress_leaves_finished_lines_in_a_notebook(executed_notebooks):
+    for name, nb in executed_notebooks.items():
+        cells = [cell for cell in nb.cells if cell.cell_type == "code"]
+        lines = [
+            output["data"]["text/plain"]
+            for cell in cells
+            for output in cell.outputs
+            if output.output_type == "display_data" and set(output["data"]) == {"text/plain"}
+        ]
+        found = [m for line in lines if (m := re.fullmatch(r"(\d+) of (\d+) \D+", line))]
+        assert all(m[1] == m[2] for m in found), f"{name} keeps {lines}"
+        counted = re.compile(r"\b(progress|fit_schools)\(")
+        assert bool(found) == any(counted.search(cell.source) for cell in cells)

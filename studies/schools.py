@@ -14,41 +14,28 @@ each form of the model, and takes new data from then on.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import json
-import os
-import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import (
-    BrokenExecutor,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    as_completed,
-)
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import cache, partial
-from multiprocessing import get_context, parent_process
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import arviz as az
 import numpy as np
-import nutpie
-import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
 import xarray as xr
-from arviz_stats.ecdf_utils import ecdf_pit
 from numpy.typing import ArrayLike
-from pymc.model.transform.optimization import freeze_dims_and_data
 
-import utils
+from rethinking import record
+from rethinking.diagnostics import diagnostics
+from rethinking.sampling import CompiledModel
+from rethinking.transforms import invlogit
+from studies.pool import fit_judged, process_pool, run_all
 
-#: That make a fit what it is.
-PACKAGES = ("numba", "numpy", "nutpie", "pymc", "pytensor")
+__all__ = ["process_pool"]  # for notebooks, beside what is defined here
 #: Mass of all intervals: equal-tailed.
 PROB = 0.89
 TAILS = ((1 - PROB) / 2, (1 + PROB) / 2)
@@ -105,7 +92,7 @@ def simulate_school(
     if not sigma >= 0:
         raise ValueError(f"sigma is {sigma:g}; a standard deviation is not negative.")
     alpha = rng.normal(alpha_bar, sigma, size=size.shape)
-    passed = rng.binomial(size, utils.invlogit(alpha))
+    passed = rng.binomial(size, invlogit(alpha))
     return School(size, passed, alpha, float(alpha_bar), float(sigma))
 
 
@@ -195,26 +182,29 @@ class Sampling:
     draws: int = 1000
     target_accept: float = 0.8
 
-    def stricter(self) -> Sampling:
-        """For a fit that did not pass the gate: longer and with smaller steps, the same model."""
-        return Sampling(self.centred, 1500, 4000, 0.99)
+    def attempts(self) -> list[dict[str, Any]]:
+        """Return options of `CompiledModel.draw`: these, and longer with smaller steps."""
+        own = {"tune": self.tune, "draws": self.draws, "target_accept": self.target_accept}
+        stricter = {"tune": 1500, "draws": 4000, "target_accept": 0.99}
+        return [how | {"cores": 1} for how in (own, stricter)]  # the processes have the cores
 
 
 DEFAULT = Sampling()
-_compiled: dict = {}
+_compiled: dict[tuple[int, bool], CompiledModel] = {}
 _compiling = threading.Lock()
 
 
-def _compiled_for(n_classrooms: int, centred: bool):
+def _compiled_for(n_classrooms: int, centred: bool) -> CompiledModel:
     """Return this process's compiled model; the first call for a size and a form compiles it."""
     with _compiling:
         key = n_classrooms, centred
         if key not in _compiled:
             model = school_model(n_classrooms, centred=centred)
             model.check_bounds = False  # data and prior are in range: checked in `fit_schools`
-            _compiled[key] = nutpie.compile_pymc_model(
-                freeze_dims_and_data(model, data=[]),
-                var_names=["alpha_bar", "sigma", "alpha"],
+            _compiled[key] = CompiledModel(
+                model,
+                vary=["rate", "students", "successes"],
+                store=["alpha_bar", "sigma", "alpha"],
             )
         return _compiled[key]
 
@@ -253,30 +243,23 @@ def fit_school(
         for. What the gate saw: ``max_rhat``, ``min_ess``, ``divergences``, ``min_bfmi``,
         ``refitted``, ``converged``.
     """
-    compiled = _compiled_for(len(school.size), sampling.centred).with_data(
-        rate=float(rate),
-        students=school.size.astype(float),
-        successes=school.passed.astype(float),
+
+    def add_log_likelihood(idata: xr.DataTree) -> None:
+        values = log_likelihood(school, idata["posterior"]["alpha"].to_numpy())
+        idata["posterior"]["log_likelihood"] = xr.DataArray(values, dims=("chain", "draw"))
+
+    idata, verdict, refits = fit_judged(
+        _compiled_for(len(school.size), sampling.centred),
+        {
+            "rate": float(rate),
+            "students": school.size.astype(float),
+            "successes": school.passed.astype(float),
+        },
+        sampling.attempts(),
+        seed=random_seed,
+        add=add_log_likelihood if ranks else None,
     )
-    for how in (sampling, sampling.stricter()):
-        idata = nutpie.sample(
-            compiled,
-            chains=utils.CHAINS,
-            cores=1,  # the processes have the cores
-            tune=how.tune,
-            draws=how.draws,
-            target_accept=how.target_accept,
-            seed=random_seed,
-            progress_bar=False,
-            save_warmup=False,
-        )
-        posterior = idata["posterior"]
-        if ranks:
-            values = log_likelihood(school, posterior["alpha"].to_numpy())
-            posterior["log_likelihood"] = xr.DataArray(values, dims=("chain", "draw"))
-        seen, converged = _gate(idata)
-        if converged:
-            break
+    posterior = idata["posterior"]
     found: dict = {}
     for name in ("alpha_bar", "sigma", "alpha"):
         draws = posterior[name].to_numpy()
@@ -284,32 +267,20 @@ def fit_school(
         values = {"mean": draws.mean((0, 1)), "sd": draws.std((0, 1), ddof=1)}
         values |= {"lower": lower, "upper": upper}
         found |= {f"{name}_{key}": np.asarray(value).tolist() for key, value in values.items()}
-    p = np.moveaxis(utils.invlogit(posterior["alpha"].to_numpy()), 2, 0)
+    p = np.moveaxis(invlogit(posterior["alpha"].to_numpy()), 2, 0)
     scalars = np.stack([posterior["alpha_bar"].to_numpy(), posterior["sigma"].to_numpy()])
-    found["alpha_bar_ess"], found["sigma_ess"] = utils.diagnostics(scalars)[1].tolist()
+    found["alpha_bar_ess"], found["sigma_ess"] = diagnostics(scalars)[1].tolist()
     found["p_mean"] = p.mean((1, 2)).tolist()
     if ranks:
         found |= _ranks(school, posterior, ranks)
-    return found | seen | {"refitted": how is not sampling, "converged": converged}
-
-
-def _gate(idata: xr.DataTree) -> tuple[dict, bool]:
-    """Return what the convergence gate saw, and whether it let the fit pass."""
-    try:
-        seen, converged = utils.check_convergence(idata), True
-    except utils.ConvergenceError as error:
-        try:
-            seen, converged = utils.check_convergence(idata, expect_failure=str(error)), False
-        except utils.ConvergenceError:  # a stuck chain: there is nothing to judge
-            diverging = int(idata["sample_stats"]["diverging"].sum())
-            bad = {"max_rhat": np.inf, "min_ess": 0.0, "divergences": diverging, "min_bfmi": 0.0}
-            return bad, False
-    return {
-        "max_rhat": seen.max_rhat,
-        "min_ess": min(seen.min_ess_bulk, seen.min_ess_tail),
-        "divergences": seen.divergences,
-        "min_bfmi": seen.min_bfmi,
-    }, converged
+    return found | {
+        "max_rhat": verdict.max_rhat,
+        "min_ess": verdict.min_ess,
+        "divergences": verdict.divergences,
+        "min_bfmi": verdict.min_bfmi,
+        "refitted": refits > 0,
+        "converged": verdict.passed,
+    }
 
 
 def log_likelihood(school: School, alpha: np.ndarray) -> np.ndarray:
@@ -348,48 +319,6 @@ def _ranks(school: School, posterior, count: int) -> dict:
 # --- 3. Many fits -----------------------------------------------------------------------------
 
 
-class StudyError(RuntimeError):
-    """The fits cannot go on; the message says why and what is kept."""
-
-
-def process_pool(max_workers: int | None = None) -> Executor:
-    """Return processes to fit schools in: the default executor.
-
-    Threads work too (the sampler lets go of Python's lock), but the checks and summaries of one
-    fit then wait for those of another, and all fits share one process's memory.
-
-    Parameters
-    ----------
-    max_workers : int, optional
-        By default as many as this process may use cores.
-
-    Returns
-    -------
-    concurrent.futures.ProcessPoolExecutor
-        Use it in a ``with`` statement, or call its ``shutdown``.
-    """
-    if max_workers is None:
-        affinity = getattr(os, "sched_getaffinity", None)
-        max_workers = len(affinity(0)) if affinity else os.cpu_count() or 1
-    # not forked: a fork of a process with running threads may hang
-    return ProcessPoolExecutor(
-        max_workers, mp_context=get_context("spawn"), initializer=_start_worker
-    )
-
-
-def _start_worker() -> None:
-    """Leave interrupts to the notebook, and end when the notebook's process has ended."""
-    # An interrupt goes to all processes of a notebook; the one with the notebook handles it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Wait for the parent's end: a kernel that is killed cannot tell its workers to stop."""
-    parent_process().join()
-    os._exit(1)
-
-
 def fit_schools(
     schools: Sequence[School],
     *,
@@ -413,14 +342,10 @@ def fit_schools(
     name : str
         Of the study, for the progress line and the run record; in the plural.
     random_seed : int
-    executor : concurrent.futures.Executor, optional
-        Left open. By default a `process_pool` for this call alone. On a cluster, the executor of
-        `dask.distributed.Client.get_executor()`, whose workers can import this module.
+    executor, checkpoints
+        See `studies.pool.run_all`.
     sampling, rate, ranks
         See `fit_school`.
-    checkpoints : path, optional
-        Folder for finished fits; by default that named by COURSE_CHECKPOINTS, or
-        ``_build/checkpoints`` beside this module.
 
     Returns
     -------
@@ -432,10 +357,8 @@ def fit_schools(
     ------
     ValueError
         No schools, schools of different numbers of classrooms, or a rate that is not positive.
-    StudyError
-        A worker died, or a fit raised an error. What was finished is kept.
-    KeyboardInterrupt
-        Interrupted; the message says how many are kept.
+    StudyError, KeyboardInterrupt
+        See `studies.pool.run_all`.
     """
     schools = list(schools)
     if not schools or len({len(s.size) for s in schools}) > 1:
@@ -449,25 +372,16 @@ def fit_schools(
         int(np.random.SeedSequence(random_seed, spawn_key=(number, 1)).generate_state(1)[0] >> 1)
         for number in range(len(schools))
     ]
-    work = partial(fit_school, sampling=sampling, rate=rate, ranks=ranks)
-    kept = _Checkpoint(_folder(checkpoints), schools, seeds, work)
     start = time.perf_counter()
-    try:
-        _run(work, schools, seeds, name, executor, kept)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"{len(kept.rows)} of {len(schools)} {name} are kept; the same call goes on from there."
-        ) from None
-    except BrokenExecutor as error:
-        raise StudyError(
-            f"A worker process died; {len(kept.rows)} of {len(schools)} {name} are kept, and the "
-            "same call goes on from there. Was there enough memory? In a script, does the call "
-            'stand under `if __name__ == "__main__":`?'
-        ) from error
-    rows = [kept.rows[number] for number in range(len(schools))]
+    rows = run_all(
+        partial(fit_school, sampling=sampling, rate=rate, ranks=ranks),
+        list(zip(schools, seeds, strict=True)),
+        name=name,
+        executor=executor,
+        checkpoints=checkpoints,
+    )
     result = _dataset(schools, rows)
     _record(name, result, time.perf_counter() - start)
-    kept.delete()
     return result
 
 
@@ -478,7 +392,7 @@ def _record(name: str, result: xr.Dataset, seconds: float) -> None:
     if passed.sizes["school"]:
         worst["max_rhat"] = float(passed["max_rhat"].max())
         worst |= {key: float(passed[key].min()) for key in ("min_ess", "min_bfmi")}
-    utils.record_study(
+    record.study(
         name,
         fits=result.sizes["school"],
         refitted=int(result["refitted"].sum()),
@@ -487,80 +401,6 @@ def _record(name: str, result: xr.Dataset, seconds: float) -> None:
         seconds={"sample": seconds},
         **worst,
     )
-
-
-def _run(work, schools, seeds, name, executor, kept) -> None:
-    """Have the missing fits made, and keep each as it is finished."""
-    missing = [number for number in range(len(schools)) if number not in kept.rows]
-    own = executor is None and bool(missing)
-    pool = process_pool() if own else executor
-    futures: dict[Future, int] = {}
-    try:
-        for number in missing:
-            futures[pool.submit(work, schools[number], seeds[number])] = number
-        lines = utils.progress(
-            as_completed(futures), label=name, total=len(schools), initial=len(kept.rows)
-        )
-        for future in lines:
-            try:
-                kept.add(futures[future], future.result())
-            except (BrokenExecutor, KeyboardInterrupt):
-                raise
-            except Exception as error:
-                raise StudyError(
-                    f"The fit of number {futures[future]} of the {name} failed: "
-                    f"{type(error).__name__}: {error}"
-                ) from error
-    finally:
-        for future in futures:
-            future.cancel()
-        if own:
-            pool.shutdown(cancel_futures=True)
-        for future, number in futures.items():  # finished, but not yet looked at
-            if number not in kept.rows and future.done() and not future.cancelled():
-                if future.exception() is None:
-                    kept.add(number, future.result())
-
-
-def _folder(given: Path | str | None) -> Path:
-    default = Path(__file__).resolve().parent / "_build" / "checkpoints"
-    return Path(given or os.environ.get("COURSE_CHECKPOINTS") or default)
-
-
-class _Checkpoint:
-    """Finished fits of a study, a line each, in a file named after all that makes them."""
-
-    def __init__(self, folder: Path, schools: list[School], seeds: list[int], work: partial):
-        digest = hashlib.sha256()
-        for part in (__file__, utils.__file__):
-            digest.update(Path(part).read_bytes())
-        digest.update(repr([(p, importlib.metadata.version(p)) for p in PACKAGES]).encode())
-        digest.update(repr((seeds, sorted(work.keywords.items()))).encode())
-        for school in schools:
-            for values in (school.size, school.passed, school.alpha):
-                digest.update(np.ascontiguousarray(values).tobytes())
-            digest.update(repr((school.alpha_bar, school.sigma)).encode())
-        self.path = folder / f"schools-{digest.hexdigest()[:24]}.jsonl"
-        self.rows: dict[int, dict] = {}
-        if self.path.is_file():
-            for line in self.path.read_bytes().splitlines():
-                try:
-                    number, row = json.loads(line)
-                except ValueError:  # a killed process left part of a line
-                    continue
-                self.rows[number] = row
-            lines = [json.dumps([number, row]) + "\n" for number, row in self.rows.items()]
-            self.path.write_text("".join(lines), encoding="utf-8")
-
-    def add(self, number: int, row: dict) -> None:
-        line = json.dumps([number, row]) + "\n"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
-            file.write(line.encode())
-        self.rows[number] = row
-
-    def delete(self) -> None:
-        self.path.unlink(missing_ok=True)
 
 
 def _dataset(schools: list[School], rows: list[dict]) -> xr.Dataset:
@@ -578,118 +418,3 @@ def _dataset(schools: list[School], rows: list[dict]) -> xr.Dataset:
             "classroom": np.arange(len(schools[0].size)),
         },
     )
-
-
-# --- 4. Calibration ---------------------------------------------------------------------------
-
-BAND_SIMULATIONS = 2000
-
-
-def pit_values(
-    result: xr.Dataset, *, ranks: int, rng: np.random.Generator, classrooms: Mapping[str, int]
-) -> xr.Dataset:
-    """Turn ranks of the truth into values that are uniform if the posterior is right.
-
-    If truth and data come from the model, the number of independent posterior draws below the
-    truth is uniform on 0 to `ranks` (Talts et al., 2018, arXiv:1804.06788), whatever the quantity;
-    also for one that depends on the data, like the log-likelihood (Modrák et al., 2025, Bayesian
-    Analysis 20(2), doi:10.1214/23-BA1404). A whole number becomes a real one by a random fraction.
-
-    Parameters
-    ----------
-    result : xarray.Dataset
-        Of `fit_schools` with `ranks`.
-    ranks : int
-        As given there.
-    rng : numpy.random.Generator
-    classrooms : mapping of str to int
-        Which classrooms' log-odds to look at: name and position of each.
-
-    Returns
-    -------
-    xarray.Dataset
-        For `alpha_bar`, `sigma`, the named classrooms and the log-likelihood: values in 0 to 1,
-        with ArviZ's dimensions ``chain`` (one) and ``draw`` (a school each).
-    """
-    counts = {name: result[f"rank_{name}"] for name in ("alpha_bar", "sigma")}
-    counts |= {
-        name: result["rank_alpha"].isel(classroom=position) for name, position in classrooms.items()
-    }
-    counts["log_likelihood"] = result["rank_log_likelihood"]
-    values = {
-        name: (("chain", "draw"), (count.to_numpy()[None] + rng.uniform(size=(1, count.size))))
-        for name, count in counts.items()
-    }
-    return xr.Dataset(values) / (ranks + 1)
-
-
-def check_calibration(pit: xr.Dataset, *, prob: float = 0.95) -> pd.DataFrame:
-    """Compare the distribution of each quantity's PIT values with the uniform one.
-
-    Parameters
-    ----------
-    pit : xarray.Dataset
-        Of `pit_values`.
-    prob : float
-        Probability that a right model stays within the bands of all quantities (Bonferroni).
-
-    Returns
-    -------
-    pandas.DataFrame
-        Indexed by quantity. ``distance``: largest distance between the ECDF and the uniform
-        distribution; ``outside``: largest distance beyond the simultaneous band of Säilynoja et
-        al. (2022, doi:10.1007/s11222-022-10090-6), 0 if it stays within; ``p``: of ArviZ's test
-        of uniformity ``pot_c``; ``calibrated``: within the band.
-    """
-    points, lower, upper = _band(pit, prob)
-    rows = {}
-    for name, values in pit.data_vars.items():
-        ecdf = (values.to_numpy().ravel() <= points[:, None]).mean(1)
-        outside = max(0.0, float((ecdf - upper).max()), float((lower - ecdf).max()))
-        p, *_ = values.azstats.uniformity_test(dim=["chain", "draw"], method="pot_c")
-        rows[name] = {
-            "distance": float(np.abs(ecdf - points).max()),
-            "outside": outside,
-            "p": float(p),
-            "calibrated": outside == 0,
-        }
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-@cache
-def _band_of(n: int, prob: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    points, _, lower, upper = ecdf_pit(np.zeros(n), prob, n_simulations=BAND_SIMULATIONS)
-    return points, lower, upper
-
-
-def _band(pit: xr.Dataset, prob: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return points in 0 to 1 and the band's ends there; they depend on the number of values."""
-    n = pit.sizes["chain"] * pit.sizes["draw"]
-    return _band_of(n, 1 - (1 - prob) / len(pit.data_vars))
-
-
-def plot_calibration(pit: xr.Dataset, *, prob: float = 0.95, **options) -> az.PlotCollection:
-    """Draw the ECDFs of `check_calibration` less the uniform distribution, with their bands.
-
-    Parameters
-    ----------
-    pit, prob
-        See `check_calibration`.
-    **options
-        Of `arviz.plot_ecdf_pit`.
-
-    Returns
-    -------
-    arviz.PlotCollection
-    """
-    # ArviZ 1.3 cannot draw its own band (method="envelope" ends in a TypeError)
-    figure = az.plot_ecdf_pit(xr.DataTree.from_dict({"prior_sbc": pit}), **options)
-    points, lower, upper = _band(pit, prob)
-    farthest = max(check_calibration(pit, prob=prob)["distance"].max(), (upper - points).max())
-    for name in pit.data_vars:
-        ax = figure.get_target(name, {})
-        ax.fill_between(
-            points, lower - points, upper - points, color="0.75", alpha=0.6, linewidth=0, zorder=0
-        )
-        ax.set(ylim=(-1.15 * farthest, 1.15 * farthest), xlabel="rank of the truth")
-    return figure

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import io
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -18,7 +19,7 @@ class DataError(ValueError):
     """A data set that is unknown, missing, changed, or not what its sidecar says."""
 
 
-def load_data(name):
+def load_data(name: str) -> pd.DataFrame:
     """Load one of the course's data sets.
 
     The table is read from the repository, so this works from any directory and without a network.
@@ -40,12 +41,19 @@ def load_data(name):
     ------
     DataError
         If no data set has this name, or its table or sidecar is missing, unreadable or changed.
+
+    Examples
+    --------
+    >>> load_data("reedfrogs").head(2)
+       density pred size  surv
+    0       10   no  big     9
+    1       10   no  big    10
     """
     names = sorted({path.stem for path in DATA_DIR.glob("*.csv")}, key=str.lower)
     if not names:
         raise DataError(
-            f"no data sets found in {DATA_DIR}: install the course from its repository"
-            " (`pip install --editable .`), where the data are kept"
+            f"There were no data sets found in {DATA_DIR}. Install the course from its repository,"
+            " where the data are kept: `pip install --editable .`."
         )
     if name not in names:
         # The table may be deleted while its sidecar is still there.
@@ -53,18 +61,19 @@ def load_data(name):
             raise DataError(_missing(f"{name}.csv"))
         lowered = {known.lower(): known for known in names}
         near = difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.4)
-        hint = f"did you mean {lowered[near[0]]!r}? " if near else ""
+        hint = f"; did you mean {lowered[near[0]]!r}?" if near else "."
         listed = ", ".join(repr(known) for known in names)
-        raise DataError(f"no data set is called {name!r}; {hint}There are: {listed}")
+        raise DataError(f"No data set is called {name!r}{hint} There are: {listed}.")
 
     sidecar = _read_sidecar(name)
     content = (DATA_DIR / f"{name}.csv").read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != sidecar["sha256"]:
         raise DataError(
-            f"data/{name}.csv has changed: its checksum is {found[:12]}, its sidecar says"
-            f" {str(sidecar['sha256'])[:12]}; restore it with `git checkout -- data/{name}.csv`,"
-            f" or, if the change is meant, update sha256 in data/{name}.yml"
+            f"The table data/{name}.csv has changed: its checksum is {found[:12]}, its sidecar"
+            f" says {str(sidecar['sha256'])[:12]}. Restore it with"
+            f" `git checkout -- data/{name}.csv`, or, if the change is meant, update sha256 in"
+            f" data/{name}.yml."
         )
 
     types = {column["name"]: column["type"] for column in sidecar["columns"]}
@@ -73,21 +82,22 @@ def load_data(name):
         table = pd.read_csv(io.BytesIO(content), dtype=types, keep_default_na=False)
     except (ValueError, TypeError) as error:
         raise DataError(
-            f"data/{name}.csv does not have the types that data/{name}.yml says: {error}"
+            f"The table data/{name}.csv does not have the types that data/{name}.yml says"
+            f" ({str(error).rstrip('.')}). Correct the one or the other."
         ) from None
     if list(table.columns) != list(types) or len(table) != sidecar["rows"]:
         raise DataError(
-            f"data/{name}.csv has {len(table)} rows and the columns {', '.join(table.columns)};"
-            f" data/{name}.yml says {sidecar['rows']} rows and {', '.join(types)}: correct the"
-            " sidecar"
+            f"The table data/{name}.csv has {len(table)} rows and the columns"
+            f" {', '.join(table.columns)}, but data/{name}.yml says {sidecar['rows']} rows and"
+            f" {', '.join(types)}. If the change is meant, correct the sidecar."
         )
     return table
 
 
-def _read_sidecar(name):
+def _read_sidecar(name: str) -> dict[str, Any]:
     """Sidecar of a data set as a dict; a ``DataError`` says what is wrong with it."""
     path = DATA_DIR / f"{name}.yml"
-    restore = f"restore it with `git checkout -- data/{name}.yml`"
+    restore = f"Restore it with `git checkout -- data/{name}.yml`."
     if not path.exists():
         raise DataError(_missing(f"{name}.yml"))
     try:
@@ -96,11 +106,13 @@ def _read_sidecar(name):
             column["name"], column["type"]
         sidecar["sha256"], sidecar["rows"]
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError):
-        raise DataError(f"data/{name}.yml cannot be read as a sidecar: {restore}") from None
+        raise DataError(
+            f"The file data/{name}.yml cannot be read as a sidecar. {restore}"
+        ) from None
     except KeyError as error:
-        raise DataError(f"data/{name}.yml does not say {error}: {restore}") from None
+        raise DataError(f"The file data/{name}.yml does not say {error}. {restore}") from None
     return sidecar
 
 
-def _missing(file):
-    return f"data/{file} is missing: restore it with `git checkout -- data/{file}`"
+def _missing(file: str) -> str:
+    return f"The file data/{file} is missing. Restore it with `git checkout -- data/{file}`."

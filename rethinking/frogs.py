@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import matplotlib.colors as mcolors
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.typing import ColorType
+from numpy.typing import ArrayLike
 
 from rethinking.plots import (
     BLUE,
@@ -26,18 +32,18 @@ _DASHES = [(0, (5, 2.5)), "-", (0, (1, 1.5)), "-."]
 
 
 def plot_survival(
-    frogs,
+    frogs: pd.DataFrame,
     *,
-    mean=None,
-    lower=None,
-    upper=None,
-    population=None,
-    colors=None,
-    markers=None,
-    legend=None,
-    interval="89% interval",
-    ax=None,
-):
+    mean: ArrayLike | None = None,
+    lower: ArrayLike | None = None,
+    upper: ArrayLike | None = None,
+    population: float | Mapping[str, float] | None = None,
+    colors: ColorType | Sequence[ColorType] | None = None,
+    markers: str | Sequence[str] | None = None,
+    legend: Mapping[str, ColorType] | Literal[False] | None = None,
+    interval: str = "89% interval",
+    ax: Axes | None = None,
+) -> Axes:
     """Draw the share of tadpoles that survived in each tank, and what a model makes of it.
 
     Tanks run from left to right in the order of the table; vertical lines stand where the density
@@ -47,19 +53,19 @@ def plot_survival(
     ----------
     frogs : pandas.DataFrame
         Table with a row for each of n tanks and the columns ``density`` and ``surv``.
-    mean, lower, upper : array-like of float, shape (n,), optional
+    mean, lower, upper : array_like of float, shape (n,), optional
         Posterior mean of each tank's survival and the ends of its interval: probabilities.
         ``lower`` and ``upper`` go together.
     population : float or dict of str to float, optional
         Horizontal lines: a probability, or one for each label. The labels stand beside the lines;
-        a line whose label is in ``legend`` gets the colour from there.
-    colors : colour or sequence of n colours, optional
-        One colour for all tanks, or one for each.
+        a line whose label is in ``legend`` gets the color from there.
+    colors : color or sequence of n colors, optional
+        One color for all tanks, or one for each.
     markers : str or sequence of n markers, optional
-        Shapes of the points. Without it, each colour gets a shape of its own, so that colour is
+        Shapes of the points. Without it, each color gets a shape of its own, so that color is
         never the only sign.
-    legend : dict of str to colour, or False, optional
-        What the colours mean, one entry for each colour in ``colors``; ``False`` for no legend.
+    legend : dict of str to color, or False, optional
+        What the colors mean, one entry for each color in ``colors``; ``False`` for no legend.
     interval : str
         Name of the interval in the legend; say which kind it is.
     ax : matplotlib.axes.Axes, optional
@@ -73,21 +79,33 @@ def plot_survival(
     ------
     ValueError
         If a column is missing, lengths differ, a value is no probability, only one end of the
-        intervals is given, or the legend and the colours do not belong together.
+        intervals is given, or the legend and the colors do not belong together.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from rethinking.data import load_data
+    >>> frogs = load_data("reedfrogs")
+    >>> ax = plot_survival(frogs, population={"median tank": 0.8})
+    >>> ax.get_ylabel()
+    'share that survived'
+    >>> plt.close(ax.figure)
     """
     for column in ("density", "surv"):
         if column not in frogs:
             raise ValueError(
-                f"the table has no column {column!r}; load it with load_data('reedfrogs')"
+                f"The table has no column {column!r}. Load it with load_data('reedfrogs')."
             )
     if (lower is None) != (upper is None) or (lower is not None and mean is None):
-        raise ValueError("mean, lower and upper go together: give all three, or the mean alone")
+        raise ValueError(
+            "The arguments mean, lower and upper go together. Give all three, or the mean alone."
+        )
     density = np.asarray(frogs["density"])
     tank = np.arange(1, len(frogs) + 1)
     share = np.asarray(frogs["surv"]) / density
     if population is None:
         lines = {}
-    elif hasattr(population, "items"):
+    elif isinstance(population, Mapping):
         lines = {str(name): float(value) for name, value in population.items()}
     else:
         lines = {f"population {float(population):.2f}": float(population)}
@@ -106,17 +124,22 @@ def plot_survival(
         kinds = list(dict.fromkeys(given))
     if markers is None:
         if len(kinds) > len(_MARKERS):
-            raise ValueError(f"{len(kinds)} colours need shapes of their own: give markers, too")
+            raise ValueError(
+                f"{len(kinds)} colors need shapes of their own. Give markers, too, one a tank."
+            )
         shapes = [_MARKERS[kinds.index(c)] for c in raw_colors] if kinds else ["o"] * n
     else:
         shapes = [markers] * n if isinstance(markers, str) else list(markers)
     if len(shapes) != n:
-        raise ValueError(f"lengths differ: frogs has {n}, markers has {len(shapes)}")
+        raise ValueError(
+            f"Lengths differ: frogs has {n}, markers has {len(shapes)}. Give one marker for all"
+            " tanks, or one for each."
+        )
     meaning = {name: mcolors.to_hex(color) for name, color in (legend or {}).items()}
     if meaning and sorted(meaning.values()) != sorted(kinds):
         raise ValueError(
-            f"legend explains {', '.join(map(repr, meaning.values()))}, but colors holds"
-            f" {', '.join(map(repr, kinds)) or 'none'}; give each colour one entry"
+            f"The legend explains {', '.join(map(repr, meaning.values()))}, but colors holds"
+            f" {', '.join(map(repr, kinds)) or 'none'}. Give each color one entry."
         )
 
     ax = axes_or_new(ax)
@@ -154,7 +177,7 @@ def plot_survival(
         ax.set_xticks([1, 8, 16, 24, 32, 40, 48])
     ax.grid(visible=False, axis="x")
     if legend is not False and (mean is not None or meaning):
-        # Where colours tell groups apart, the kinds of point are explained without colour.
+        # Where colors tell groups apart, the kinds of point are explained without color.
         raw, model = (DARK, DARK) if len(kinds) > 1 else (raw_colors[0], model_colors[0])
         handles = [
             _handle(name, color, shapes[raw_colors.index(color)], filled=True)
@@ -178,8 +201,8 @@ def plot_survival(
     return ax
 
 
-def _mark_densities(ax, density):
-    """Dividers halfway between tanks of different density, and a label over each run of tanks."""
+def _mark_densities(ax: Axes, density: np.ndarray) -> None:
+    """Draw dividers between tanks of different density, and a label over each run of tanks."""
     starts = np.flatnonzero(np.diff(density, prepend=np.nan))
     for start, end in zip(starts, [*starts[1:], len(density)], strict=True):
         if start:
@@ -198,8 +221,8 @@ def _mark_densities(ax, density):
         )
 
 
-def _label_lines(ax, lines):
-    """Labels of horizontal lines in the right margin, moved apart where they would overlap."""
+def _label_lines(ax: Axes, lines: Mapping[str, tuple[float, ColorType]]) -> None:
+    """Label horizontal lines in the right margin, moved apart where they would overlap."""
     below = -np.inf
     for name, (value, color) in sorted(lines.items(), key=lambda item: item[1][0]):
         text = textwrap.fill(name, 12)
@@ -219,7 +242,7 @@ def _label_lines(ax, lines):
         )
 
 
-def _handle(label, color, marker, *, filled=False):
+def _handle(label: str, color: ColorType, marker: str, *, filled: bool = False) -> Line2D:
     return Line2D(
         [],
         [],

@@ -2,50 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
 import matplotlib.colors as mcolors
 import matplotlib.patheffects as patheffects
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.typing import ColorType, LineStyleType, MarkerType
+from numpy.typing import ArrayLike
 
-from rethinking.transforms import real_values
-
-#: The first four colours of the style sheet; red and blue are those of the lectures.
+#: The first four colors of the style sheet; red and blue are those of the lectures.
 RED, BLUE, GOLD, GREEN = "#c62a30", "#1b62b3", "#b58b01", "#0da784"
 DARK = "#333333"
 COLOR_NAMES = {RED: "red", BLUE: "blue"}
+_NO_COLOR = '. Give a name or a code that Matplotlib knows, such as "C0" or "#1b62b3".'
 
 
 def plot_scatter(
-    x,
-    y,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
-    ax=None,
-    color="C0",
-    marker="o",
-    size=7.0,
-    fill=None,
-    linewidth=1.6,
-    alpha=1.0,
-    label=None,
-    zorder=3,
-):
+    ax: Axes | None = None,
+    color: ColorType | Sequence[ColorType] = "C0",
+    marker: MarkerType = "o",
+    size: float = 7.0,
+    fill: ColorType | None = None,
+    linewidth: float = 1.6,
+    alpha: float = 1.0,
+    label: str | None = None,
+    zorder: float = 3,
+) -> Axes:
     """Draw points as open circles.
 
     Parameters
     ----------
-    x, y : array-like of float, shape (n,)
+    x, y : array_like of float, shape (n,)
         Positions, all finite.
     ax : matplotlib.axes.Axes, optional
         Where to draw; without it, a new figure is made.
-    color : colour or sequence of n colours
-        Colour of the outlines.
+    color : color or sequence of n colors
+        Color of the outlines.
     marker : str
         Matplotlib marker.
     size : float
         Diameter in points.
-    fill : colour, optional
-        Colour inside; ``None`` leaves the points open.
+    fill : color, optional
+        Color inside; ``None`` leaves the points open.
     linewidth : float
         Width of the outline in points.
     alpha : float
@@ -62,7 +67,14 @@ def plot_scatter(
     Raises
     ------
     ValueError
-        If lengths differ or a value is not a finite number.
+        If lengths differ, a value is not a finite number, or a color is none.
+
+    Examples
+    --------
+    >>> ax = plot_scatter([1, 2, 3], [0.2, 0.9, 0.4], color=RED)
+    >>> len(ax.collections)
+    1
+    >>> plt.close(ax.figure)
     """
     x, y = same_length(x=x, y=y)
     colors = colors_of(color, len(x))
@@ -83,35 +95,35 @@ def plot_scatter(
 
 
 def plot_line(
-    x,
-    y,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
-    ax=None,
-    color="C0",
-    linewidth=2.5,
-    linestyle="-",
-    border="white",
-    border_width=1.8,
-    alpha=1.0,
-    label=None,
-    zorder=2.5,
-):
+    ax: Axes | None = None,
+    color: ColorType = "C0",
+    linewidth: float = 2.5,
+    linestyle: LineStyleType = "-",
+    border: ColorType | None = "white",
+    border_width: float = 1.8,
+    alpha: float = 1.0,
+    label: str | None = None,
+    zorder: float = 2.5,
+) -> Axes:
     """Draw a line with a border, so that it stays visible over points, bars and other lines.
 
     Parameters
     ----------
-    x, y : array-like of float, shape (n,)
+    x, y : array_like of float, shape (n,)
         Positions in the order in which they are joined. NaN leaves a gap.
     ax : matplotlib.axes.Axes, optional
         Where to draw; without it, a new figure is made.
-    color : colour
-        Colour of the line.
+    color : color
+        Color of the line.
     linewidth : float
         Width in points, without the border.
     linestyle : str or tuple
         Matplotlib line style.
-    border : colour, optional
-        Colour of the stroke beneath: ``"white"``, or a dark one; ``None`` for no border.
+    border : color, optional
+        Color of the stroke beneath: ``"white"``, or a dark one; ``None`` for no border.
     border_width : float
         Width of the border on each side, in points.
     alpha : float
@@ -129,6 +141,13 @@ def plot_line(
     ------
     ValueError
         If lengths differ or a value is infinite.
+
+    Examples
+    --------
+    >>> ax = plot_line([0, 1], [0, 1], label="as many as expected")
+    >>> ax.lines[0].get_label()
+    'as many as expected'
+    >>> plt.close(ax.figure)
     """
     x, y = same_length(x=x, y=y, gaps=True)
     ax = axes_or_new(ax)
@@ -151,22 +170,22 @@ def plot_line(
 
 
 def plot_errorbar(
-    x,
-    y,
-    lower,
-    upper,
+    x: ArrayLike,
+    y: ArrayLike,
+    lower: ArrayLike,
+    upper: ArrayLike,
     *,
-    ax=None,
-    orientation="vertical",
-    color="C0",
-    width=8.0,
-    alpha=0.35,
-    marker="o",
-    size=7.0,
-    fill="white",
-    label=None,
-    zorder=2,
-):
+    ax: Axes | None = None,
+    orientation: Literal["vertical", "horizontal"] = "vertical",
+    color: ColorType | Sequence[ColorType] = "C0",
+    width: float = 8.0,
+    alpha: float = 0.35,
+    marker: MarkerType | None = "o",
+    size: float = 7.0,
+    fill: ColorType | None = "white",
+    label: str | None = None,
+    zorder: float = 2,
+) -> Axes:
     """Draw intervals as thick translucent bars with round ends, and the points on them.
 
     All bars are one collection. The ends are values on the axis, not distances from the point:
@@ -174,16 +193,16 @@ def plot_errorbar(
 
     Parameters
     ----------
-    x, y : array-like of float, shape (n,)
+    x, y : array_like of float, shape (n,)
         Positions of the points.
-    lower, upper : array-like of float, shape (n,)
+    lower, upper : array_like of float, shape (n,)
         Ends of the intervals: values of ``y`` if vertical, of ``x`` if horizontal.
     ax : matplotlib.axes.Axes, optional
         Where to draw; without it, a new figure is made.
     orientation : {"vertical", "horizontal"}
         Direction of the bars.
-    color : colour or sequence of n colours
-        Colour of bars and points.
+    color : color or sequence of n colors
+        Color of bars and points.
     width : float
         Thickness of the bars in points.
     alpha : float
@@ -192,8 +211,8 @@ def plot_errorbar(
         Matplotlib marker of the points; ``None`` draws the bars alone.
     size : float
         Diameter of the points.
-    fill : colour, optional
-        Colour inside the points; ``None`` lets the bar show through.
+    fill : color, optional
+        Color inside the points; ``None`` lets the bar show through.
     label : str, optional
         Entry in a legend.
     zorder : float
@@ -207,15 +226,22 @@ def plot_errorbar(
     ------
     ValueError
         If lengths differ, a value is not a finite number, a lower end lies above the upper one,
-        or the orientation is unknown.
+        the orientation is unknown, or a color is none.
+
+    Examples
+    --------
+    >>> ax = plot_errorbar([1, 2], [0.5, 0.7], lower=[0.4, 0.5], upper=[0.6, 0.8])
+    >>> len(ax.collections)  # the bars, the points
+    2
+    >>> plt.close(ax.figure)
     """
     if orientation not in ("vertical", "horizontal"):
-        raise ValueError(f'orientation is {orientation!r}; use "vertical" or "horizontal"')
+        raise ValueError(f'The orientation is {orientation!r}; use "vertical" or "horizontal".')
     x, y, lower, upper = same_length(x=x, y=y, lower=lower, upper=upper)
     for i in np.flatnonzero(lower > upper)[:1]:
         raise ValueError(
-            f"interval {i} is upside down: lower[{i}] = {lower[i]:g} is above"
-            f" upper[{i}] = {upper[i]:g}; give its ends, not distances"
+            f"Interval {i} is upside down: lower[{i}] = {lower[i]:g} is above"
+            f" upper[{i}] = {upper[i]:g}. Give its ends, not distances."
         )
     colors = colors_of(color, len(x))
     ax = axes_or_new(ax)
@@ -247,55 +273,66 @@ def plot_errorbar(
     return ax
 
 
-def axes_or_new(ax):
+def axes_or_new(ax: Axes | None) -> Axes:
     """Return the given axes, or those of a new figure (never the current ones)."""
     return plt.subplots()[1] if ax is None else ax
 
 
-def same_length(*, gaps=False, **arrays):
-    """One-dimensional float arrays of the same length; ``gaps`` allows NaN."""
+def same_length(*, gaps: bool = False, **arrays: ArrayLike) -> Iterable[np.ndarray]:
+    """Return the arrays as rows of floats of one length; refuse, by name, what cannot be drawn.
+
+    Infinite values are refused, and NaN, too, unless there may be `gaps`.
+    """
     out = {}
     for name, values in arrays.items():
         try:
             out[name] = np.atleast_1d(np.asarray(values, dtype=float))
         except (TypeError, ValueError):
-            raise ValueError(f"{name} holds something that is not a number") from None
+            raise ValueError(
+                f"The argument {name} holds something that is not a number. Give numbers alone."
+            ) from None
         if out[name].ndim != 1:
-            raise ValueError(f"{name} has the shape {out[name].shape}; give one row of values")
+            raise ValueError(
+                f"The argument {name} has the shape {out[name].shape}. Give one row of values."
+            )
     lengths = {name: len(values) for name, values in out.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} has {n}" for name, n in lengths.items())
-        raise ValueError(f"lengths differ: {listed}; give one value for each point")
+        raise ValueError(f"Lengths differ: {listed}. Give one value for each point.")
     for name, values in out.items():
         bad = np.isinf(values) if gaps else ~np.isfinite(values)
         for i in np.flatnonzero(bad)[:1]:
             raise ValueError(
-                f"{name}[{i}] is {values[i]:g}, which cannot be drawn; leave such points out"
+                f"The value {name}[{i}] is {values[i]:g}, which cannot be drawn. Leave such points"
+                " out."
             )
     return out.values()
 
 
-def colors_of(color, n):
-    """List with one colour for all n points, or with one for each."""
+def colors_of(color: ColorType | Sequence[ColorType], n: int) -> list[ColorType]:
+    """Return a list with one color for all `n` points, or with one for each."""
     if mcolors.is_color_like(color):
         return [color]
     if color is None or isinstance(color, str):
-        raise ValueError(f"{color!r} is not a colour")
+        raise ValueError(f"The argument color = {color!r} is no color{_NO_COLOR}")
     colors = list(color)
     if len(colors) != n:
-        raise ValueError(f"lengths differ: there are {n} points, color has {len(colors)}")
+        raise ValueError(
+            f"Lengths differ: there are {n} points, color has {len(colors)}. Give one color for"
+            " all points, or one for each."
+        )
     for i, each in enumerate(colors):
         if not mcolors.is_color_like(each):
-            raise ValueError(f"color[{i}] = {each!r} is not a colour")
+            raise ValueError(f"The value color[{i}] = {each!r} is no color{_NO_COLOR}")
     return colors
 
 
-def check_probabilities(**arrays):
+def check_probabilities(**arrays: ArrayLike) -> None:
+    """Refuse values outside 0 to 1, by the name of the argument that holds them."""
     for name, values in arrays.items():
-        values = np.atleast_1d(real_values(name, values))
-        outside = np.flatnonzero((values < 0) | (values > 1))
-        if outside.size:
+        (row,) = same_length(**{name: values})
+        for outside in row[(row < 0) | (row > 1)][:1]:
             raise ValueError(
-                f"{name} holds {values.flat[outside[0]]:g}, which is no probability; turn log-odds"
-                " into probabilities with invlogit"
+                f"The argument {name} holds {outside:g}, which is no probability. Turn log-odds"
+                " into probabilities with invlogit."
             )

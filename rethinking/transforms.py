@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import special
 
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
 
-def logit(p):
+type Numbers = float | np.ndarray | pd.Series | xr.DataArray
+
+
+def logit(p: ArrayLike) -> Numbers:
     """Log-odds of a probability, ``log(p / (1 - p))``.
 
     Parameters
     ----------
-    p : float or array-like
+    p : array_like of float
         Probability, from 0 to 1, of any shape. NaN stays NaN.
 
     Returns
@@ -23,29 +32,36 @@ def logit(p):
     ------
     ValueError
         If a value lies outside [0, 1].
+    TypeError
+        If `p` holds something that is not a number.
 
     See Also
     --------
     invlogit : the way back.
     scipy.special.logit : the computation.
+
+    Examples
+    --------
+    >>> logit([0.5, 0.8]).round(2)
+    array([0.  , 1.39])
     """
-    values = real_values("logit", p)
+    values = _real_values("logit", p)
     outside = values[(values < 0) | (values > 1)]
     if outside.size:
         raise ValueError(
-            f"logit needs probabilities from 0 to 1, not {outside.flat[0]:g}"
-            f" ({outside.size} of {values.size} values lie outside); is it on the log-odds"
-            " scale already?"
+            f"The logit is of probabilities from 0 to 1, not of {outside.flat[0]:g}"
+            f" ({outside.size} of {values.size} values lie outside). Leave out logit where the"
+            " values are log-odds already."
         )
     return special.logit(p)
 
 
-def invlogit(x):
+def invlogit(x: ArrayLike) -> Numbers:
     """Probability of log-odds, ``1 / (1 + exp(-x))``, without overflow.
 
     Parameters
     ----------
-    x : float or array-like
+    x : array_like of float
         Log-odds, of any shape; ``-inf`` and ``inf`` give 0 and 1. NaN stays NaN.
 
     Returns
@@ -53,23 +69,33 @@ def invlogit(x):
     float, numpy.ndarray, pandas.Series or xarray.DataArray
         Probability, in the type and shape of ``x``.
 
+    Raises
+    ------
+    TypeError
+        If `x` holds something that is not a number.
+
     See Also
     --------
     logit : the way back.
     scipy.special.expit : the computation.
+
+    Examples
+    --------
+    >>> invlogit([0.0, 1.0]).round(2)
+    array([0.5 , 0.73])
     """
-    real_values("invlogit", x)
+    _real_values("invlogit", x)
     return special.expit(x)
 
 
-def real_values(function, x):
-    """Values of ``x`` as an array; what holds no numbers is refused in words."""
+def _real_values(function: str, x: ArrayLike) -> np.ndarray:
+    """Return `x` as an array of floats; refuse in words what holds no numbers."""
     try:
         if x is None:  # which numpy would take for NaN
             raise TypeError
         return np.asarray(x, dtype=float)
     except (TypeError, ValueError, NotImplementedError):
         raise TypeError(
-            f"{function} needs numbers, not {type(x).__name__}; inside a model use"
-            f" pm.math.{function}"
+            f"The function {function} needs numbers, not {type(x).__name__}. Inside a model use"
+            f" pm.math.{function}."
         ) from None

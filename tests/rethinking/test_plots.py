@@ -112,7 +112,7 @@ def test_any_sequence_of_numbers_is_taken(kind):
 
 @pytest.mark.parametrize("plot", [utils.plot_scatter, utils.plot_line])
 def test_lengths_that_differ(plot):
-    with pytest.raises(ValueError, match="lengths differ: x has 4, y has 3; give one value for"):
+    with pytest.raises(ValueError, match=r"Lengths differ: x has 4, y has 3\. Give one value for"):
         plot(X, Y[:3])
     assert not plt.get_fignums()
 
@@ -129,7 +129,10 @@ def test_points_that_cannot_be_drawn(bad):
 
 @pytest.mark.parametrize(
     ("x", "says"),
-    [(["a"] * 4, "x holds something that is not a number"), (np.ones((2, 2)), r"shape \(2, 2\)")],
+    [
+        (["a"] * 4, "x holds something that is not a number"),
+        (np.ones((2, 2)), r"shape \(2, 2\)"),
+    ],
 )
 def test_what_is_no_row_of_numbers(x, says):
     with pytest.raises(ValueError, match=says):
@@ -148,7 +151,7 @@ def test_scatter_is_open_circles():
     assert np.array_equal(points.get_offsets(), np.column_stack([X, Y]))
 
 
-def test_scatter_colours_per_point_and_filled():
+def test_scatter_colors_per_point_and_filled():
     colors = ["C0", "C1", "k", (0.1, 0.2, 0.3)]
     (points,) = utils.plot_scatter(X, Y, color=colors, fill="white").collections
     assert np.allclose(points.get_edgecolors(), mcolors.to_rgba_array(colors))
@@ -158,12 +161,12 @@ def test_scatter_colours_per_point_and_filled():
 @pytest.mark.parametrize(
     ("color", "says"),
     [
-        (["r", "b"], "lengths differ: there are 4 points, color has 2"),
-        (["r", "b", "reddish", "k"], r"color\[2\] = 'reddish' is not a colour"),
-        ("reddish", "'reddish' is not a colour"),
+        (["r", "b"], "Lengths differ: there are 4 points, color has 2"),
+        (["r", "b", "reddish", "k"], r"value color\[2\] = 'reddish' is no color\."),
+        ("reddish", "argument color = 'reddish' is no color"),
     ],
 )
-def test_wrong_colours(color, says):
+def test_wrong_colors(color, says):
     with pytest.raises(ValueError, match=says):
         utils.plot_scatter(X, Y, color=color)
     with pytest.raises(ValueError, match=says):
@@ -212,7 +215,7 @@ def test_bars_are_one_collection_from_end_to_end(orientation):
     assert high >= UPPER.max()
 
 
-def test_intervals_have_points_and_colours_of_their_own():
+def test_intervals_have_points_and_colors_of_their_own():
     colors = ["C0", "C1", "C2", "C3"]
     bars, points = utils.plot_errorbar(X, Y, LOWER, UPPER, color=colors, alpha=0.4).collections
     assert np.allclose(bars.get_colors(), mcolors.to_rgba_array(colors, alpha=0.4))
@@ -227,14 +230,14 @@ def test_a_point_may_lie_outside_its_interval():
 
 
 def test_ends_given_upside_down():
-    with pytest.raises(ValueError, match=r"interval 2 is upside down: lower\[2\] = 0.9 is above"):
+    with pytest.raises(ValueError, match=r"Interval 2 is upside down: lower\[2\] = 0.9 is above"):
         utils.plot_errorbar(X, Y, [0, 0, 0.9, 0], [1, 1, 0.5, 1])
 
 
 def test_intervals_with_other_mistakes():
     with pytest.raises(ValueError, match="x has 4, y has 4, lower has 2, upper has 4"):
         utils.plot_errorbar(X, Y, LOWER[:2], UPPER)
-    with pytest.raises(ValueError, match="orientation is 'up'; use \"vertical\" or"):
+    with pytest.raises(ValueError, match="The orientation is 'up'; use \"vertical\" or"):
         utils.plot_errorbar(X, Y, LOWER, UPPER, orientation="up")
 
 
@@ -324,16 +327,16 @@ def test_survival_of_some_tanks(frogs):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"mean": [0.5] * 47}, "lengths differ: frogs has 48, mean has 47"),
-        ({"mean": [2.5] * 48}, "mean holds 2.5, which is no probability; turn log-odds"),
+        ({"mean": [0.5] * 47}, "Lengths differ: frogs has 48, mean has 47"),
+        ({"mean": [2.5] * 48}, "mean holds 2.5, which is no probability. Turn log-odds"),
         ({"population": 1.4}, "holds 1.4, which is no probability"),
         ({"mean": [0.5] * 48, "lower": [0.4] * 48}, "mean, lower and upper go together"),
         ({"lower": [0.4] * 48, "upper": [0.4] * 48}, "mean, lower and upper go together"),
-        ({"colors": ["r", "b"]}, "lengths differ: there are 48 points, color has 2"),
-        ({"markers": ["o"]}, "lengths differ: frogs has 48, markers has 1"),
-        ({"colors": "r", "legend": {"a": "b"}}, "legend explains '#0000ff', but colors holds"),
-        ({"legend": {"a": "b"}}, "but colors holds none; give each colour one entry"),
-        ({"colors": [f"C{i}" for i in range(8)] * 6}, "8 colours need shapes of their own"),
+        ({"colors": ["r", "b"]}, "Lengths differ: there are 48 points, color has 2"),
+        ({"markers": ["o"]}, "Lengths differ: frogs has 48, markers has 1"),
+        ({"colors": "r", "legend": {"a": "b"}}, "The legend explains '#0000ff', but colors holds"),
+        ({"legend": {"a": "b"}}, "but colors holds none. Give each color one entry"),
+        ({"colors": [f"C{i}" for i in range(8)] * 6}, "8 colors need shapes of their own"),
     ],
 )
 def test_survival_mistakes(frogs, options, says):
@@ -343,7 +346,7 @@ def test_survival_mistakes(frogs, options, says):
 
 
 def test_survival_of_another_table(frogs):
-    with pytest.raises(ValueError, match="no column 'density'; load it with load_data"):
+    with pytest.raises(ValueError, match=r"no column 'density'\. Load it with load_data"):
         utils.plot_survival(frogs.drop(columns="density"))
 
 
@@ -411,7 +414,7 @@ def test_style_starts_with_the_red_and_blue_of_the_helpers(cycle):
 
 
 @pytest.mark.parametrize("vision", VISION)
-def test_any_two_colours_are_apart_for_everyone(cycle, vision):
+def test_any_two_colors_are_apart_for_everyone(cycle, vision):
     seen = [lab(VISION[vision] @ linear(color)) for color in cycle]
     assert np.linalg.norm(seen[0] - seen[1]) > 60
     for (i, a), (j, b) in itertools.combinations(enumerate(seen), 2):

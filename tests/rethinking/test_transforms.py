@@ -86,7 +86,7 @@ def test_types_are_kept(function):
     [(1.2, "1.2"), (-0.1, "-0.1"), ([0.5, 3.0, 0.1, -2], "3"), (np.full((2, 2), 7.0), "7")],
 )
 def test_logit_refuses_what_is_no_probability(p, named):
-    with pytest.raises(ValueError, match=rf"probabilities from 0 to 1, not {named} \("):
+    with pytest.raises(ValueError, match=rf"probabilities from 0 to 1, not of {named} \("):
         utils.logit(p)
 
 
@@ -99,5 +99,5 @@ def test_what_is_no_number_is_refused(function, x):
 
 def test_model_variables_are_sent_to_pymc():
     tensor = pytest.importorskip("pytensor.tensor")
-    with pytest.raises(TypeError, match=r"inside a model use pm\.math\.invlogit"):
+    with pytest.raises(TypeError, match=r"Inside a model use pm\.math\.invlogit"):
         utils.invlogit(tensor.dscalar())

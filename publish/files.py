@@ -1,30 +1,37 @@
 """The two files of a notebook: the text we write (.md) and what a run makes of it (.ipynb).
 
-The .md is the only source. This module reads it, ties a run to what it was made from
-(`key_of`), puts a run into the one form that is stored (`finish`), and says whether a stored
+The .md is the only source. This module reads it, finds the files that a run is made from
+(`made_from`), puts a run into the one form that is stored (`finish`), and says whether a stored
 .ipynb still belongs to its .md (`why_stale`). No kernel is started here.
 """
 
 from __future__ import annotations
 
+import ast
 import copy
 import hashlib
 import json
 import os
+import platform
 import re
-import tomllib
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import jupytext
 import nbformat
+from IPython.core.inputtransformer2 import TransformerManager
 from jupytext.config import load_jupytext_config
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
 
 # Raise it when `finish` changes what is stored: every stored .ipynb is then stale.
-FORM = 1
+FORM = 2
+
+# Of a package of the project, what a run can depend on.
+KINDS = {".py", ".html", ".css", ".js", ".csv", ".yml", ".mplstyle"}
 
 IMAGES = ("image/png", "image/svg+xml", "image/jpeg", "image/gif")
 
@@ -101,61 +108,135 @@ def tidy(text: str, source: Path) -> str:
     return write_text(nb, source)
 
 
-# --- The key -----------------------------------------------------------------
+def course_facts(nb: NotebookNode, name: str = "The notebook") -> dict:
+    """Return what the front matter says of a notebook: ``about``, ``seconds``, ``memory_mb``.
+
+    Raises
+    ------
+    CourseError
+        If the sentence is missing, or a budget is not a positive number.
+    """
+    facts = nb.metadata.get("course") or {}
+    about = " ".join(str(facts.get("about") or "").split())
+    budget = {field: facts.get(field) for field in ("seconds", "memory_mb")}
+    if not about:
+        raise CourseError(
+            f"{name} does not say what it is about; write one sentence as course: about: in its "
+            "front matter."
+        )
+    # Not isinstance: a bool is an int.
+    if not all(type(value) in (int, float) and value > 0 for value in budget.values()):
+        raise CourseError(
+            f"{name} has no budget; write course: seconds: and memory_mb:, both above 0, in its "
+            "front matter."
+        )
+    return {"about": about, **budget}
 
 
-def key_files(source: Path, root: Path = ROOT) -> list[Path]:
-    """Return what the outputs of a notebook depend on, other than the Python it runs under.
+def code_trees(nb: NotebookNode) -> Iterator[tuple[int, ast.Module]]:
+    """Yield the code cells as syntax trees, magics turned into calls."""
+    transform = TransformerManager().transform_cell
+    for index, cell in enumerate(nb.cells):
+        if cell.cell_type == "code":
+            try:
+                yield index, ast.parse(transform(cell.source))
+            except SyntaxError:
+                continue  # the run says so
 
-    Of the project's modules those that it imports, or that these import; of the measurements in
-    ``benchmarks/results`` those that it names. A change of another lecture's module leaves a
-    notebook as it is.
+
+# --- What a run is made from -------------------------------------------------
+
+
+def made_from(source: Path, root: Path = ROOT) -> dict[str, str]:
+    """Return each file that the outputs of a notebook depend on, with a short sha256.
+
+    They are the source without its facts, the lock, the style sheets, the project's packages that
+    it imports or that these import, the tables that these load, and the tables of measurements
+    that it names. A change of another lecture's package or table leaves a notebook as it is.
     """
     text = source.read_text(encoding="utf-8")
-    files = [source, root / "requirements.lock", *_modules(text, root)]
-    measured = (root / "benchmarks" / "results").glob("*.csv")
-    files += sorted(path for path in measured if path.name in text)
-    files += sorted(root.glob("*.mplstyle"))
-    files += sorted(p for p in (root / "data").glob("*") if p.suffix in {".csv", ".yml", ".yaml"})
-    files += sorted(p for p in (root / "widgets").glob("*") if p.suffix in {".html", ".css", ".js"})
-    for path in files:
-        if not path.is_file():
-            raise CourseError(
-                f"{path.relative_to(root).as_posix()} is missing, and the notebooks depend on it; "
-                "put it back, or take it out of pyproject.toml."
-            )
-    return files
+    trees = [tree for _, tree in code_trees(read_text(text, source))]
+    modules = _modules(trees, root)
+    tables = [*(root / "benchmarks" / "results").glob("*.csv"), *(root / "data").glob("*.csv")]
+    files = {root / "requirements.lock", *root.glob("*.mplstyle"), *modules}
+    files |= _tables([*trees, *filter(None, modules.values())], root)
+    files |= {path for path in tables if path.name in text}
+    found = {
+        path.relative_to(root).as_posix(): path.read_bytes() for path in files if path.is_file()
+    }
+    # What a notebook may take is no part of what it gives.
+    head, end, body = text.partition("\n---\n")
+    head = re.sub(r"^course:.*\n(?:[ \t].*\n)*", "", head + "\n", flags=re.MULTILINE)
+    found[source.relative_to(root).as_posix()] = (head + end + body).encode()
+    found["publish/files.py:FORM"] = str(FORM).encode()
+    return {name: hashlib.sha256(found[name]).hexdigest()[:12] for name in sorted(found)}
 
 
-def _modules(text: str, root: Path) -> list[Path]:
-    """Return the files of the project's modules that a text imports, and those imported there."""
-    with (root / "pyproject.toml").open("rb") as file:
-        settings = tomllib.load(file).get("tool", {}).get("setuptools", {})
-    known = {name: [root / f"{name}.py"] for name in settings.get("py-modules", [])}
-    for package in settings.get("packages", []):
-        found = {p for p in (root / package).glob("*") if p.suffix in {".csv", ".yml", ".py"}}
-        known[package] = sorted(found | {root / package / "__init__.py"})
-    reached: dict[str, list[Path]] = {}
-    texts = [text]
-    while texts:
-        imported = re.findall(r"^\s*(?:from|import)\s+(\w+)", texts.pop(), re.MULTILINE)
-        for name in known.keys() & set(imported) - reached.keys():
-            reached[name] = known[name]
-            texts += [
-                path.read_text(encoding="utf-8")
-                for path in known[name]
-                if path.suffix == ".py" and path.is_file()
-            ]
-    return [path for name in sorted(reached) for path in reached[name]]
+def execution_key(source: Path, root: Path = ROOT) -> str:
+    """Return the sha256 of all that one execution depends on, the Python version too."""
+    content = [made_from(source, root), platform.python_version()]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def key_of(source: Path, root: Path = ROOT) -> str:
-    """Return the sha256 of everything the outputs of a notebook depend on."""
-    digest = hashlib.sha256(f"form {FORM}\n".encode())
-    for path in key_files(source, root):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        digest.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
-    return digest.hexdigest()
+def _modules(trees: list[ast.Module], root: Path) -> dict[Path, ast.Module | None]:
+    """Return the files of the project's packages and modules that are reached by imports.
+
+    A package counts as a whole, with its subpackages and their files. Python files come with their
+    syntax trees.
+    """
+    found: dict[Path, ast.Module | None] = {}
+    queue = list(trees)
+    while queue:
+        for name in _imported(queue.pop()):
+            files = [root / f"{name}.py"]
+            if (root / name / "__init__.py").is_file():
+                files += [path for path in (root / name).rglob("*") if path.suffix in KINDS]
+            for path in files:
+                if path.is_file() and path not in found:
+                    found[path] = None
+                    if path.suffix == ".py":
+                        with suppress(SyntaxError):  # the run says so
+                            found[path] = ast.parse(path.read_bytes())
+                            queue.append(found[path])
+    return found
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    """Return the first part of every name that a text imports from outside its package."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module)
+    return {name.partition(".")[0] for name in names}
+
+
+def _tables(trees: list[ast.Module], root: Path) -> set[Path]:
+    """Return the tables that are loaded by name, with their sidecars.
+
+    They are all tables of the course where `load_data` is used in any other way than called with a
+    literal name: better a run too many than outputs of a table that has changed.
+    """
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    literal = [
+        node.args[0].value
+        for node in nodes
+        if isinstance(node, ast.Call)
+        and _name(node.func) == "load_data"
+        and [type(argument) for argument in node.args] == [ast.Constant]
+    ]
+    every = len(literal) < sum(_name(node) == "load_data" for node in nodes)
+    return {
+        path
+        for path in (root / "data").glob("*")
+        if path.suffix in {".csv", ".yml"} and (every or path.stem in literal)
+    }
+
+
+def _name(node: ast.AST) -> str | None:
+    """Return the last part of a name: "load_data" for ``utils.load_data``."""
+    return getattr(node, "attr", getattr(node, "id", None))
 
 
 # --- The stored form ---------------------------------------------------------
@@ -194,20 +275,22 @@ def figure_number(name: str, position: int) -> str:
     return f"{lecture[1]}.{position}" if lecture else str(position)
 
 
-def finish(nb: NotebookNode, name: str, key: str) -> NotebookNode:
+def finish(nb: NotebookNode, name: str, made: dict[str, str]) -> NotebookNode:
     """Return a run in the form that is stored: the same bytes for the same outputs.
 
     Caption and alt text go beside the image as text, since neither a code host nor JupyterLab
     shows a cell's header; the pages leave that text out and set caption and alt text properly.
+    What the run was made from is no part of ``course``, which JupyterLab writes into the .md.
     """
     nb = nbformat.from_dict(json.loads(json.dumps(nb)))
     jupytext_metadata = dict(nb.metadata.get("jupytext", {}))
     jupytext_metadata.pop("text_representation", None)
     nb.metadata = NotebookNode(
-        course={"key": key},
         jupytext=jupytext_metadata,
         kernelspec=nb.metadata.get("kernelspec", {}),
         language_info=LANGUAGE,
+        made_from=made,
+        **{field: nb.metadata[field] for field in ("course",) if field in nb.metadata},
     )
     nb.nbformat, nb.nbformat_minor = 4, 5
 
@@ -334,11 +417,14 @@ def why_stale(source: Path, root: Path = ROOT) -> str | None:
             return f"{stored.name} is stale: {place(text, index)} differs in the .md; {remedy}"
     if len(nb.cells) > len(text.cells):
         return f"{stored.name} is stale: it has cells that the .md no longer has; {remedy}"
-    if nb.metadata.get("course", {}).get("key") != key_of(source, root):
-        return (
-            f"{stored.name} is stale: a module, the style sheet, the data, a widget or the lock "
-            f"changed since it was made; {remedy}"
-        )
+    then, now = nb.metadata.get("made_from"), made_from(source, root)
+    if not then:
+        return f"{stored.name} is stale: it does not say what it was made from; {remedy}"
+    changed = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
+    if changed:
+        named = changed if len(changed) < 5 else [*changed[:3], f"{len(changed) - 3} other files"]
+        listed = " and ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
+        return f"{stored.name} is stale: {listed} changed since it was made; {remedy}"
     return None
 
 

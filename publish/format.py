@@ -1,7 +1,7 @@
 """Put the code in the sources of the notebooks in order: part of `make format`.
 
-format_notebooks.py           write each .md with its code formatted
-format_notebooks.py --check   write nothing; say what ruff has against the code, before a long run
+format.py           write each .md with its code formatted
+format.py --check   write nothing; say what ruff has against the code, before a long run
 
 Ruff formats no code cells in Markdown, and jupytext's own pipe either hands it plain Python, from
 which it takes the closing semicolons, or sorts the cells' options. So ruff gets a notebook, and

@@ -105,7 +105,8 @@ class Estimators:
         """
         function, values, own, adaptation = ESTIMATORS[estimator]
         if function not in self.compiled:
-            model = self.namespace[function](data)
+            # Of one data set, whoever comes first: chains start where its data put them.
+            model = self.namespace[function](data_set(self.namespace, SIZES[0], 0)[0])
             model.check_bounds = False  # the data are in range: a fifth of the time
             scalars = [v.name for v in model.free_RVs if v.ndim == 0]
             inputs = [v.name for v in model.data_vars]

@@ -184,79 +184,108 @@ def _same(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def check_formula(model: pm.Model, lines: Sequence[Line], symbols: Mapping[str, str]) -> None:
+    """Compare a formula with its model, line by line, and the order of both.
+
+    Values are compared at one random point of the parameter space, in `show_formula`'s words.
+
+    Parameters
+    ----------
+    model : pymc.Model
+    lines : sequence of Line
+    symbols : mapping of str to str
+        Symbol of the formula to variable of the model, where they differ.
+
+    Raises
+    ------
+    FormulaError
+        They disagree; the message shows the line.
+    """
     code_name = {line.name: symbols.get(line.name, line.name) for line in lines}
+    _check_complete(model, set(code_name.values()))
+    values = _FormulaValues(model, lines, symbols)
+    used = {name for line in lines for name in names(line.expression)}
+    for line in reversed(lines):  # a wrong value is told where it arises, not where it is used
+        if line.link is None:
+            _compare_distribution(line, values)
+        else:
+            _compare_value(line, values, used)
+    _check_sequence(model, [code_name[line.name] for line in reversed(lines)])
+
+
+def _check_complete(model: pm.Model, written: set[str]) -> None:
     if model.potentials:
         raise FormulaError(
             f"The model holds a pm.Potential ({model.potentials[0].name}), which no line of a "
             "formula can show: write it as a distribution."
         )
-    written = {code_name[line.name] for line in lines}
     for variable in [*model.basic_RVs, *model.deterministics]:
         if variable.name not in written:
             raise FormulaError(
                 f"The model has {variable.name}, the formula has not: add its line to the formula."
             )
-    values = _FormulaValues(model, lines, symbols)
-    used = {name for line in lines for name in names(line.expression)}
-    for line in reversed(lines):  # a wrong value is told where it arises, not where it is used
-        variable = values.in_model(line.name)
-        if line.link is not None:
-            if variable is None:
-                values[line.name]  # an intermediate name: it must at least have a value
-                if line.name not in used:
-                    raise FormulaError(
-                        f"The formula has `{line.text}`, but no other line uses {line.name} and "
-                        "the model has none: take the line out."
-                    )
-                continue
-            _check_indices_of(line, variable.ndim, variable.ndim)
-            (in_code,) = values.at_point([variable])
-            if not _same(in_code, values[line.name]):
-                raise FormulaError(
-                    f"Formula and code disagree: the formula says `{line.text}`, but "
-                    f"{variable.name} of the model has another value. Change one of the two."
-                )
-            continue
-        if variable is None or variable not in model.basic_RVs:
+
+
+def _compare_value(line: Line, values: _FormulaValues, used: set[str]) -> None:
+    variable = values.in_model(line.name)
+    if variable is None:
+        values[line.name]  # an intermediate name: it must at least have a value
+        if line.name not in used:
             raise FormulaError(
-                f"The formula has `{line.text}`, the model has no such random variable: add it to "
-                "the code or take the line out."
+                f"The formula has `{line.text}`, but no other line uses {line.name} and "
+                "the model has none: take the line out."
             )
-        vector = variable.ndim - variable.owner.op.ndim_supp  # without the axes of one draw
-        _check_indices_of(line, vector, variable.ndim)
-        _check_order_of(line, model, variable)
-        assert isinstance(line.expression, ast.Call)
-        word = ast.unparse(line.expression.func)
-        distribution = getattr(pm, _DISTRIBUTIONS.get(word, word), None)
-        if distribution is None or not hasattr(distribution, "dist"):
-            raise FormulaError(f"{word!r} in `{line.text}` is no distribution of PyMC.")
-        whole = word in _TAKES_VECTORS
-        arguments = [values.evaluate(a, line, whole=whole) for a in line.expression.args]
-        node = variable.owner
-        if type(node.op).__name__ == word:  # a distribution of the course, as ordered_logit has
-            in_code = values.at_point(node.op.dist_params(node), without=variable)
-            _compare_parameters(line, variable, arguments, in_code)
-            continue
-        expected = _draw_from(distribution, arguments, line, variable.shape).owner
-        if type(expected.op) is not type(node.op):
-            raise FormulaError(
-                f"Formula and code disagree: the formula says `{line.text}`, the code draws "
-                f"{variable.name} from {type(node.op).__name__.removesuffix('RV')}. Change one "
-                "of the two."
-            )
-        in_formula = [
-            np.asarray(p.eval(mode="FAST_COMPILE")) for p in expected.op.dist_params(expected)
-        ]
-        in_code = values.at_point(node.op.dist_params(node), without=variable)
-        _compare_parameters(line, variable, in_formula, in_code)
-    in_formula_order = [code_name[line.name] for line in reversed(lines)]
-    in_code_order = [name for name in model.named_vars if name in written]
-    in_formula_order = [name for name in in_formula_order if name in model.named_vars]
-    if in_formula_order != in_code_order:
+        return
+    _check_indices_of(line, variable.ndim, variable.ndim)
+    (in_code,) = values.at_point([variable])
+    if not _same(in_code, values[line.name]):
+        raise FormulaError(
+            f"Formula and code disagree: the formula says `{line.text}`, but "
+            f"{variable.name} of the model has another value. Change one of the two."
+        )
+
+
+def _compare_distribution(line: Line, values: _FormulaValues) -> None:
+    model, variable = values.model, values.in_model(line.name)
+    if variable is None or variable not in model.basic_RVs:
+        raise FormulaError(
+            f"The formula has `{line.text}`, the model has no such random variable: add it to "
+            "the code or take the line out."
+        )
+    vector = variable.ndim - variable.owner.op.ndim_supp  # without the axes of one draw
+    _check_indices_of(line, vector, variable.ndim)
+    _check_order_of(line, model, variable)
+    assert isinstance(line.expression, ast.Call)
+    word = ast.unparse(line.expression.func)
+    distribution = getattr(pm, _DISTRIBUTIONS.get(word, word), None)
+    if distribution is None or not hasattr(distribution, "dist"):
+        raise FormulaError(f"{word!r} in `{line.text}` is no distribution of PyMC.")
+    whole = word in _TAKES_VECTORS
+    arguments = [values.evaluate(a, line, whole=whole) for a in line.expression.args]
+    node = variable.owner
+    in_code = values.at_point(node.op.dist_params(node), without=variable)
+    if type(node.op).__name__ == word:  # a distribution of the course, as ordered_logit has
+        _compare_parameters(line, variable, arguments, in_code)
+        return
+    expected = _draw_from(distribution, arguments, line, variable.shape).owner
+    if type(expected.op) is not type(node.op):
+        raise FormulaError(
+            f"Formula and code disagree: the formula says `{line.text}`, the code draws "
+            f"{variable.name} from {type(node.op).__name__.removesuffix('RV')}. Change one "
+            "of the two."
+        )
+    in_formula = [
+        np.asarray(p.eval(mode="FAST_COMPILE")) for p in expected.op.dist_params(expected)
+    ]
+    _compare_parameters(line, variable, in_formula, in_code)
+
+
+def _check_sequence(model: pm.Model, written: Sequence[str]) -> None:
+    in_formula = [name for name in written if name in model.named_vars]
+    in_code = [name for name in model.named_vars if name in written]
+    if in_formula != in_code:
         raise FormulaError(
             "The code runs through the formula from its last line to its first: "
-            f"{', '.join(in_formula_order)}. The model was written in the order "
-            f"{', '.join(in_code_order)}."
+            f"{', '.join(in_formula)}. The model was written in the order {', '.join(in_code)}."
         )
 
 

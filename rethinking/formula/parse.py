@@ -34,6 +34,34 @@ class Line:
         return "".join(self.text.split())
 
 
+@dataclass(frozen=True)
+class Formula:
+    """A formula that was shown, for `since` of a later one.
+
+    Attributes
+    ----------
+    name : str
+    lines : tuple of Line
+    """
+
+    name: str
+    lines: tuple[Line, ...]
+
+    def marks(self, since: Formula | None) -> dict[str, str]:
+        """Return "new" or "changed" by name of the line; lines that were there are left out."""
+        if since is None:
+            return {}
+        before = {line.name: line.condensed for line in since.lines}
+        return {
+            line.name: "changed" if line.name in before else "new"
+            for line in self.lines
+            if before.get(line.name) != line.condensed
+        }
+
+    def _ipython_display_(self) -> None:
+        """Show nothing more where a cell ends with `show_formula`, which has shown it."""
+
+
 def parse_formula(text: str) -> tuple[Line, ...]:
     """Read a formula, one variable a line.
 
@@ -58,6 +86,7 @@ def parse_formula(text: str) -> tuple[Line, ...]:
 
 
 def parse_line(text: str) -> Line:
+    """Read one line: ``lhs ~ Distribution(...)`` or ``link(lhs) = expression``."""
     stochastic = "~" in text
     left, separator, right = text.partition("~" if stochastic else "=")
     ordered = stochastic and bool(re.search(r",\s*ordered\s*$", right))
@@ -103,4 +132,5 @@ def parse_line(text: str) -> Line:
 
 
 def names(expression: ast.expr) -> set[str]:
+    """Return the names in an expression."""
     return {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}

@@ -3,43 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pymc as pm
 
 from rethinking import record
 from rethinking.display import show
 from rethinking.formula.compare import check_formula
-from rethinking.formula.parse import FormulaError, Line, parse_formula
+from rethinking.formula.parse import Formula, FormulaError, parse_formula
 from rethinking.formula.typeset import in_latex, in_words
-
-
-@dataclass(frozen=True)
-class Formula:
-    """A formula that was shown, for `since` of a later one.
-
-    Attributes
-    ----------
-    name : str
-    lines : tuple of Line
-    """
-
-    name: str
-    lines: tuple[Line, ...]
-
-    def marks(self, since: Formula | None) -> dict[str, str]:
-        """Return "new" or "changed" by name of the line; lines that were there are left out."""
-        if since is None:
-            return {}
-        before = {line.name: line.condensed for line in since.lines}
-        return {
-            line.name: "changed" if line.name in before else "new"
-            for line in self.lines
-            if before.get(line.name) != line.condensed
-        }
-
-    def _ipython_display_(self) -> None:
-        """Show nothing more where a cell ends with `show_formula`, which has shown it."""
 
 
 def show_formula(

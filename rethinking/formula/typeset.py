@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from rethinking.formula.parse import FormulaError, Line
-
-if TYPE_CHECKING:
-    from rethinking.formula.show import Formula
+from rethinking.formula.parse import Formula, FormulaError, Line
 
 CHANGED_COLOR = "#D6336C"  # 4.6:1 on white, 4.1:1 on JupyterLab's dark ground; words say it too
 
@@ -21,6 +17,7 @@ _GREEK = (
 
 
 def latex_name(name: str) -> str:
+    """LaTeX of a name: Greek letters, ``_bar`` as a bar, what follows ``_`` as a subscript."""
     base, *subs = name.removesuffix("_").split("_")  # lambda_ is no keyword
     head = f"\\{base}" if base in _GREEK else base if len(base) == 1 else f"\\text{{{base}}}"
     if subs and subs[0] == "bar":

@@ -9,7 +9,6 @@ import re
 from functools import cache
 
 import arviz as az
-import jupytext
 import numpy as np
 import pandas as pd
 import pymc as pm
@@ -17,9 +16,10 @@ import pytest
 import xarray as xr
 import yaml
 from scipy import optimize, special, stats
-from test_truth import FAMILY_WISE, NOTEBOOK, check
 
+from studies import confound_fits, pool
 from studies import random_confounds as study
+from tests.standard_errors import FAMILY_WISE, check
 
 RANDOM_SEED = 12
 TRUTH = {"beta_XY": 1.0, "beta_ZY": -0.5}
@@ -41,8 +41,8 @@ def stored():
 
 
 @pytest.fixture(scope="module")
-def record(run_records):
-    return run_records[NOTEBOOK]
+def record(run_record):
+    return run_record("12")
 
 
 # --- 1. The five posteriors by another sampler ------------------------------------------------
@@ -112,6 +112,8 @@ def other_draws(name):
     return draws
 
 
+@pytest.mark.notebook("12")
+@pytest.mark.compiles
 @pytest.mark.parametrize("name", ["naive", "fixed effects", "multilevel", "Mundlak", "latent"])
 def test_posterior_by_another_sampler(record, name):
     rows = {
@@ -140,10 +142,10 @@ def test_stored_study_belongs_to_the_notebook():
     results, data_sets, stored_record = stored()
     assert stored_record["key"] == study.key_of(study.study_cells(), stored_record["versions"])
     sizes = data_sets.groupby("individuals").size()
-    assert list(sizes.index) == list(study.SIZES)
+    assert list(sizes.index) == list(confound_fits.SIZES)
     assert sizes[[75, 200]].min() >= 400 and sizes[1000] >= 200
     assert stored_record["data_sets"] == sizes.to_dict()
-    estimators = [*study.ESTIMATORS, "ConditionalLogit"]
+    estimators = [*confound_fits.ESTIMATORS, "ConditionalLogit"]
     rows = results.groupby(["individuals", "data_set"])["estimator"].agg(list)
     assert len(rows) == len(data_sets) and all(found == estimators for found in rows)
     fits = results[results["estimator"] != "ConditionalLogit"]
@@ -158,7 +160,7 @@ def test_a_fit_that_counts_as_passed_passes_the_gate():
     assert fits["max_rhat"].max() <= 1.01 + 1e-4  # stored with five digits
     assert fits["min_ess"].min() >= 400 and fits["divergences"].max() == 0
     assert fits["min_bfmi"].min() >= 0.3
-    for effect in study.EFFECTS:
+    for effect in confound_fits.EFFECTS:
         between = fits[f"{effect}_mean"].between(fits[f"{effect}_lower"], fits[f"{effect}_upper"])
         assert between.all()
 
@@ -166,34 +168,36 @@ def test_a_fit_that_counts_as_passed_passes_the_gate():
 def test_data_sets_are_those_of_the_seed():
     _, data_sets, _ = stored()
     for row in data_sets.itertuples():
-        data, _ = study.data_set(namespace(), row.individuals, row.data_set)
-        found = study.fingerprint(data)
+        data, _ = confound_fits.data_set(namespace(), row.individuals, row.data_set)
+        found = confound_fits.fingerprint(data)
         assert found["checksum"] == row.checksum, row
         assert found["trait_mean"] == pytest.approx(row.trait_mean, rel=1e-4), row
         assert found["group_trait_mean"] == pytest.approx(row.group_trait_mean, rel=1e-4), row
 
 
+@pytest.mark.compiles
 def test_a_few_fits_again():
     """With another seed of the sampler: the means agree within their Monte Carlo errors."""
     results, _, _ = stored()
     results = results.set_index(["individuals", "data_set", "estimator"])
-    estimators = study.Estimators(namespace())
+    estimators = confound_fits.Estimators(namespace())
     z = []
-    for size, replicate in itertools.product(study.SIZES, (0, 1)):
-        data, seed = study.data_set(namespace(), size, replicate)
+    for size, replicate in itertools.product(confound_fits.SIZES, (0, 1)):
+        data, seed = confound_fits.data_set(namespace(), size, replicate)
         for estimator in ("naive", "Mundlak"):
             again = estimators.fit(estimator, data, seed + 1)
             before = results.loc[size, replicate, estimator]
-            for effect in study.EFFECTS:
+            for effect in confound_fits.EFFECTS:
                 error = np.hypot(again[f"{effect}_mcse"], before[f"{effect}_mcse"])
                 z.append((again[f"{effect}_mean"] - before[f"{effect}_mean"]) / error)
-        found = study.conditional_row(namespace()["conditional_logit"](data))
+        found = confound_fits.conditional_row(namespace()["conditional_logit"](data))
         before = results.loc[size, replicate, "ConditionalLogit"]
         assert found["beta_XY_mean"] == pytest.approx(before["beta_XY_mean"], rel=1e-3)
         assert found["groups"] == before["groups"]
     check(np.array(z), "fits of the study, made again")
 
 
+@pytest.mark.notebook("12")
 def test_claims_of_the_text_recompute(record):
     """Bias, coverage and paired differences that the text states, from the table alone."""
     results, _, _ = stored()
@@ -281,13 +285,13 @@ def test_conditional_logit_without_a_maximum(Y, groups, estimate):
     assert found["groups"] == groups
     np.testing.assert_equal(found["estimate"], estimate)
     assert np.isnan(found["error"])
-    row = study.conditional_row(found)
+    row = confound_fits.conditional_row(found)
     assert np.isnan(row["beta_XY_lower"])
 
 
 def test_every_group_of_a_simulated_data_set_has_someone():
-    for size, replicate in itertools.product(study.SIZES, range(5)):
-        data, _ = study.data_set(namespace(), size, replicate)
+    for size, replicate in itertools.product(confound_fits.SIZES, range(5)):
+        data, _ = confound_fits.data_set(namespace(), size, replicate)
         sizes = np.bincount(data["group_idx"], minlength=30)
         assert sizes.min() >= 1 and sizes.sum() == size
         means = [data["trait"][data["group_idx"] == g].mean() for g in range(30)]
@@ -296,20 +300,10 @@ def test_every_group_of_a_simulated_data_set_has_someone():
 
 def test_data_sets_and_seeds_differ():
     seen = [
-        (study.fingerprint(data)["checksum"], seed)
-        for data, seed in (study.data_set(namespace(), 75, k) for k in range(20))
+        (confound_fits.fingerprint(data)["checksum"], seed)
+        for data, seed in (confound_fits.data_set(namespace(), 75, k) for k in range(20))
     ]
     assert len({a for a, _ in seen}) == len({b for _, b in seen}) == 20
-
-
-def test_tagged_cells_are_those_that_jupytext_finds():
-    path = study.default_source()
-    text = path.read_text(encoding="utf-8")
-    if not text.startswith("---"):
-        pytest.skip("a fragment of a notebook")
-    notebook = jupytext.reads(text, fmt="md:myst")
-    tagged = [c.source for c in notebook.cells if "study" in c.metadata.get("tags", [])]
-    assert study.study_cells(path) == tagged
 
 
 def changed_source(tmp_path, old, new):
@@ -322,11 +316,11 @@ def changed_source(tmp_path, old, new):
 
 def test_another_number_in_a_tagged_cell_makes_the_result_stale(tmp_path):
     path = changed_source(tmp_path, "rng.normal(0, 1.5, size", "rng.normal(0, 1.6, size")
-    with pytest.raises(study.StudyError) as error:
+    with pytest.raises(pool.StudyError) as error:
         study.load(path)
     assert re.fullmatch(
         r"The stored study belongs to other code than the notebook shows \(key \w{12}, the code's "
-        r"is \w{12}\): run `\.venv/bin/python studies/random_confounds\.py`\.",
+        r"is \w{12}\): run `\.venv/bin/python -m studies\.random_confounds`\.",
         str(error.value),
     )
 
@@ -343,7 +337,7 @@ def test_text_comments_and_other_cells_do_not_make_it_stale(tmp_path):
 def test_no_tagged_cell_and_missing_or_changed_files_are_told(tmp_path, monkeypatch):
     empty = tmp_path / "empty.md"
     empty.write_text("```{code-cell} ipython3\n1 + 1\n```\n", encoding="utf-8")
-    with pytest.raises(study.StudyError, match=r"empty\.md has no cell tagged `study`\."):
+    with pytest.raises(pool.StudyError, match=r"empty\.md has no cell tagged `study`\."):
         study.study_cells(empty)
     copies = {}
     for what, path in study.FILES.items():
@@ -353,10 +347,10 @@ def test_no_tagged_cell_and_missing_or_changed_files_are_told(tmp_path, monkeypa
     study.load()
     table = copies["results"].read_text(encoding="utf-8")
     copies["results"].write_text(table.replace("naive", "native", 1), encoding="utf-8")
-    with pytest.raises(study.StudyError, match="is not the file that was stored"):
+    with pytest.raises(pool.StudyError, match="is not the file that was stored"):
         study.load()
     copies["results"].unlink()
-    with pytest.raises(study.StudyError, match=r"random-confounds\.csv is missing: run "):
+    with pytest.raises(pool.StudyError, match=r"random-confounds\.csv is missing: run "):
         study.load()
 
 
@@ -370,7 +364,7 @@ def test_record_names_what_made_it():
     _, _, stored_record = stored()
     assert stored_record["seed"] == study.SEED
     locked = dict(
-        re.findall(r"^([\w-]+)==(\S+)", (study.ROOT / "requirements.lock").read_text(), re.M)
+        re.findall(r"^([\w-]+)==(\S+)", (pool.ROOT / "requirements.lock").read_text(), re.M)
     )
     assert stored_record["versions"] == {name: locked[name] for name in study.PACKAGES}, (
         "the lock has moved on: run the study again with these versions"

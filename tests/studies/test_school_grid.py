@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import xarray as xr
 from scipy import integrate, special, stats
-from test_truth import check, z_scores
 
 from studies import school_grid, schools
 from studies.school_grid import ALPHA_BAR, LOG_SIGMA, SchoolGrid
 from studies.schools import School
+from tests.standard_errors import check, z_scores
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,8 @@ def test_unknown_sizes_are_named(grid):
         grid.posterior([school_of([5, 7], [1, 1])])
 
 
-def test_the_fit_of_the_companion(run_records, grid):
+@pytest.mark.notebook("12a")
+def test_the_fit_of_the_companion(run_record, grid):
     """The one school of the notebook, with the textbook model and sampled, against the grid."""
     rng = np.random.default_rng(28)
     school = schools.simulate_school(
@@ -138,5 +139,5 @@ def test_the_fit_of_the_companion(run_records, grid):
     found = grid.posterior([school]).isel(school=0)
     exact = {name: float(found[f"{name}_mean"]) for name in ("alpha_bar", "sigma")}
     exact |= {"p": found["p_mean"].to_numpy(), "alpha": found["alpha_mean"].to_numpy()}
-    record = run_records["12a-Simulating_Pooling_and_Shrinkage"]
+    record = run_record("12a")
     check(z_scores(record, "school", exact, exact), "school")

@@ -15,6 +15,8 @@ language = "en"
 
 extensions = [
     "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinx-mathjax-offline",
     "publish.pages.directives",
@@ -37,6 +39,18 @@ mathjax3_config = {
     },
     "tex": {"packages": {"[+]": ["ams", "html"]}},
 }
+
+# The helpers' page. Types stand in the docstrings; in signatures, too, they would fill a phone.
+# Single backticks hold names: of helpers, which become links, and of parameters, which do not.
+default_role = "py:obj"
+autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_preserve_defaults = True
+autodoc_typehints = "none"
+napoleon_google_docstring = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
 
 numfig = True
 numfig_format = {"figure": "Figure %s."}
@@ -68,6 +82,7 @@ html_context = {
     "default_mode": "auto",
     "course_links": [
         ("index", "Lectures"),
+        ("helpers", "Helpers"),
         ("samplers", "Samplers"),
         ("data", "Data"),
         ("errata", "Errata"),
@@ -78,7 +93,7 @@ html_context = {
 
 # The one place for the project's address is [project.urls]; while it is unset, nothing links out.
 _repository = about.get("urls", {}).get("Repository")
-course_repository = _repository or ""
+course_repository = _repository
 if _repository:
     html_theme_options["icon_links"] = [
         {"name": "Repository", "url": _repository, "icon": "fa-solid fa-code-branch"}

@@ -1,36 +1,32 @@
 """What the pages say that is written down elsewhere already.
 
-The first page, the status page and the citation page are made from the notebooks, the record of
-their runs, CITATION.cff and the project's address; no number on them is typed.
+The first page, the status page, the data page and the citation page are made from the notebooks,
+the records of their runs, the tables' sidecars, CITATION.cff and the project's address; no number
+on them is typed.
 """
 
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
+from markdown_it import MarkdownIt
+from mdit_py_plugins.colon_fence import colon_fence_plugin
 from nbformat import NotebookNode
+from PIL import Image
 
-from publish.files import CourseError, figure_of, image_type, without_fences
+from publish.files import CourseError, figure_of, image_type
 from publish.pages.address import launch_links
 
 FILL = re.compile(r"^<!-- fill: (\w+)(?: ([\w-]+))? -->$", re.MULTILINE)
-ENDINGS = {"image/png": "png", "image/svg+xml": "svg", "image/jpeg": "jpg", "image/gif": "gif"}
 
-# The columns of the status page: their titles, and what they mean.
-TIME = {
-    "total": "seconds from the start of the Python process to the last cell",
-    "import": "the first cell, which loads the packages",
-    "compile": "turning models into machine code",
-    "sample": "drawing from posteriors",
-    "draw": "cells that make a figure, without the fits in them",
-    "other": "all the rest",
-    "memory": "the most memory that the Python process held at any time, in MB",
-}
+# The columns of the status page, and what they mean.
 FITS = {
     "fits": "fits that had to pass the convergence gate and did, those of studies included",
     "worst R-hat": "the largest of all these fits and all their parameters; 1 is best",
@@ -38,11 +34,14 @@ FITS = {
     "divergences": "paths of the sampler that left the posterior, in all these fits together",
     "meant to fail": "fits that show a failure; they are listed below and not counted before",
 }
-STUDIES = {
-    "study": "the name under which the notebook runs it",
-    "fits": "data sets that were simulated and fitted",
-    "refitted": "fits that did not pass the gate and were made again, once and more carefully",
-    "failed": "fits that did not pass the second time either; they are counted and kept",
+TIME = {
+    "total": "seconds from the start of the Python process to the last cell",
+    "import": "seconds in the first cell, which loads the packages",
+    "compile": "seconds of turning models into machine code",
+    "sample": "seconds of drawing from posteriors",
+    "draw": "seconds in cells that make a figure, without the fits in them",
+    "other": "seconds for all the rest",
+    "memory": "the most memory that the Python process held at any time, in MB",
 }
 
 
@@ -54,20 +53,29 @@ class Lecture:
     ----------
     name : str
         The notebook's file name without its ending.
-    title : str
-    level : str
-        The category in the notebook's `post` block; empty without one.
+    nb : NotebookNode
+        With outputs.
     about : str
-        One sentence from publish/pages/lectures.yml; empty without one.
-    run : dict
-        The notebook's row of the record; empty where it has none.
+        One sentence, from the notebook's front matter.
+    run : dict or None
+        The notebook's row of notebooks/runs.json.
+    title, level : str
+        From its heading and from its `post` block.
     """
 
     name: str
-    title: str
-    level: str
+    nb: NotebookNode
     about: str
-    run: dict
+    run: dict | None
+    title: str = ""
+    level: str = ""
+
+    def __post_init__(self) -> None:
+        tokens = MarkdownIt().use(colon_fence_plugin).parse(self.nb.cells[0].source)
+        self.title = next(text.content for tag, text in pairwise(tokens) if tag.tag == "h1")
+        (post,) = [token for token in tokens if token.info.startswith("{post}")]
+        options = dict(line[1:].split(": ", 1) for line in post.content.splitlines())
+        self.level = options["category"]
 
     @property
     def link(self) -> str:
@@ -75,56 +83,10 @@ class Lecture:
         return f"[{escape(self.title)}]({self.name})"
 
 
-def read_lectures(notebooks: dict[str, NotebookNode], root: Path) -> list[Lecture]:
-    """Return what is known of the notebooks, in the order given.
-
-    Parameters
-    ----------
-    notebooks : dict of str to NotebookNode
-        By file name without ending.
-    root : Path
-        The folder of the project, with the record and the sentences.
-
-    Raises
-    ------
-    CourseError
-        If a notebook has no title.
-    """
-    record = root / "notebooks" / "record.json"
-    runs = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-    sentences = root / "publish" / "pages" / "lectures.yml"
-    about = yaml.safe_load(sentences.read_text(encoding="utf-8")) if sentences.is_file() else {}
-    found = []
-    for name, nb in notebooks.items():
-        text = "\n\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
-        title = re.search(r"^# +(.+?) *$", without_fences(text), re.MULTILINE)
-        if title is None:
-            raise CourseError(f"{name} has no title; begin it with a heading of level 1.")
-        sentence = " ".join((about.get(name) or "").split())
-        level = post_options(text).get("category", "")
-        found.append(Lecture(name, title[1], level, sentence, runs.get(name, {})))
-    return found
-
-
-def post_options(text: str) -> dict[str, str]:
-    """Return the options of the `post` block in a Markdown text; none without a block."""
-    block = re.search(r"^:::\{post\}[^\n]*\n(.*?)^:::", text, re.MULTILINE | re.DOTALL)
-    if block is None:
-        return {}
-    lines = re.findall(r"^:(\w+): *(.*?) *$", block[1], re.MULTILINE)
-    return dict(lines)
-
-
 # --- The first page ----------------------------------------------------------
 
 
-def front_page(
-    template: str,
-    lectures: list[Lecture],
-    notebooks: dict[str, NotebookNode],
-    folder: Path,
-    address: str | None,
-) -> str:
+def front_page(template: str, lectures: list[Lecture], folder: Path, address: str | None) -> str:
     """Return the first page with its blanks filled, each a comment ``<!-- fill: ... -->``.
 
     Parameters
@@ -132,10 +94,8 @@ def front_page(
     template : str
         publish/pages/index.md.
     lectures : list of Lecture
-    notebooks : dict of str to NotebookNode
-        With outputs; one of them holds the page's picture.
     folder : Path
-        Where the picture is written.
+        Where the page's picture is written.
     address : str or None
         The project's address; None leaves the ways in through a browser out.
 
@@ -149,8 +109,8 @@ def front_page(
         kind, name = found.groups()
         if kind == "lectures":
             return lecture_table(lectures)
-        if kind == "figure" and name:
-            return picture(name, lectures, notebooks, folder)
+        if kind == "figure":
+            return front_figure(name, lectures, folder)
         if kind == "launch":
             return launch_text(address)
         raise CourseError(
@@ -162,269 +122,226 @@ def front_page(
 
 def lecture_table(lectures: list[Lecture]) -> str:
     """Return the lectures as a table in Markdown."""
-    rows = [
-        [
-            lecture.link,
-            escape(lecture.about),
-            escape(lecture.level),
-            minutes(lecture.run["seconds"]["total"]) if lecture.run else "not recorded",
-            f"{lecture.run['fits']:,}" if lecture.run else "not recorded",
-        ]
-        for lecture in lectures
-    ]
+    rows = []
+    for one in lectures:
+        took = (
+            [minutes(one.run["seconds"]["total"]), f"{one.run['fits']:,}"] if one.run else ["", ""]
+        )
+        rows.append([one.link, escape(one.about), escape(one.level), *took])
     return table(["lecture", "what it is about", "level", "run time", "fits"], rows, right=2)
-
-
-def picture(
-    name: str, lectures: list[Lecture], notebooks: dict[str, NotebookNode], folder: Path
-) -> str:
-    """Write a notebook's stored figure into a folder; return it in MyST with its caption.
-
-    Nothing is returned where no notebook has it, as while a single lecture is built.
-    """
-    for lecture in lectures:
-        for cell in notebooks[lecture.name].cells:
-            figure = figure_of(cell)
-            if figure is None or figure["name"] != name:
-                continue
-            for output in cell.outputs:
-                mime = image_type(output)
-                if mime is None:
-                    continue
-                data = output.data[mime]
-                data = data.encode() if mime == "image/svg+xml" else base64.b64decode(data)
-                file = folder / f"front.{ENDINGS[mime]}"
-                file.write_bytes(data)
-                alt = figure["alt"] or output.metadata.get(mime, {}).get("alt", "")
-                source = f"From [{escape(lecture.title)}](#{name})."
-                # In quotes, since a «#» would end the option.
-                said = json.dumps(alt, ensure_ascii=False)
-                head = f":::{{figure}} {file.name}\n:alt: {said}\n:figclass: figure-front\n"
-                return f"{head}\n{figure['caption']} {source}\n:::"
-    return ""
 
 
 def minutes(seconds: float) -> str:
     """Return a time in whole minutes, in words."""
     count = round(seconds / 60)
-    if count < 1:
-        return "under a minute"
-    return "1 minute" if count == 1 else f"{count} minutes"
+    return "under a minute" if count < 1 else "1 minute" if count == 1 else f"{count} minutes"
 
 
-# --- The ways in through a browser -------------------------------------------
+def front_figure(name: str, lectures: list[Lecture], folder: Path) -> str:
+    """Return a notebook's figure in MyST; nothing where no notebook built here has it."""
+    for one in lectures:
+        for cell in one.nb.cells:
+            figure = figure_of(cell)
+            if figure and figure["name"] == name:
+                return figure_block(cell, folder, source=f"From [{escape(one.title)}](#{name}).")
+    return ""
+
+
+def figure_block(cell: NotebookNode, folder: Path, *, source: str = "") -> str:
+    """Write the image of a figure's cell into a folder; return the figure in MyST.
+
+    Parameters
+    ----------
+    cell : NotebookNode
+    folder : Path
+    source : str
+        Where the figure is from, if this is not its own place; links lead to that.
+    """
+    figure = figure_of(cell)
+    output = next((output for output in cell.outputs if image_type(output)), None)
+    if output is None:
+        raise CourseError(f"The figure {figure['name']} has no image; run `make render`.")
+    mime = image_type(output)
+    if mime == "image/svg+xml":
+        file, data = f"{figure['name']}.svg", output.data[mime].encode()
+    else:
+        file, data = f"{figure['name']}.webp", light_image(base64.b64decode(output.data[mime]))
+    (folder / file).write_bytes(data)
+    alt = figure["alt"] or output.metadata[mime]["alt"]
+    # In quotes, since a «#» would end the option.
+    options = [f":alt: {json.dumps(alt, ensure_ascii=False)}"]
+    options += [] if source else [f":name: {figure['name']}"]
+    return "\n".join([f"::::{{figure}} {file}", *options, "", figure["caption"], source, "::::"])
+
+
+def light_image(data: bytes) -> bytes:
+    """Return an image with a palette of 256 colours on white, as WebP without further loss.
+
+    The stored notebooks keep theirs; a lecture of forty figures would weigh 3 MB for them alone.
+    """
+    with Image.open(io.BytesIO(data)) as image:
+        ground = Image.new("RGBA", image.size, "white")
+        ground.alpha_composite(image.convert("RGBA"))
+    fewer = ground.convert("RGB").quantize(
+        256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
+    )
+    small = io.BytesIO()
+    fewer.convert("RGB").save(small, "WEBP", lossless=True, method=2)
+    return small.getvalue()
 
 
 def launch_text(address: str | None) -> str:
-    """Return the first page's section on the ways in through a browser, in MyST."""
+    """Return the first page's section on the ways in through a browser, in Markdown."""
     links = launch_links(address)
     if not links:
         return ""
-    parts = [
-        "## Run it in a browser",
+    text = (
+        "## Run it in a browser\n\n"
         "Nothing needs to be installed, but these are machines of others: they are slower, and "
         "what you change there is gone when you leave. Binder makes the environment of the "
-        "course by itself.",
-    ]
-    if "Open in Colab" in links:
-        parts += [
-            "Colab opens the notebook alone. Fetch the rest of the course in a first cell of "
-            "your own:",
-            f"```ipython3\n!git clone --quiet {address} course && pip install --quiet ./course\n"
-            "%cd course\n```",
-        ]
-    return "\n\n".join([*parts, "```{launch}\n```"])
+        "course by itself.\n\n" + " · ".join(links)
+    )
+    if "Colab" in text:
+        text += (
+            "\n\nColab opens the notebook alone. Fetch the rest of the course in a first cell of "
+            f"your own:\n\n```ipython3\n!git clone --quiet {address} course && pip install --quiet "
+            "./course\n%cd course\n```"
+        )
+    return text
 
 
 # --- The status page ---------------------------------------------------------
 
 
 def status_page(lectures: list[Lecture]) -> str:
-    """Return the page on the runs behind the pages, in Markdown.
-
-    A lecture without a row in the record is named as such.
-    """
-    runs = [lecture for lecture in lectures if lecture.run]
+    """Return the page on the runs behind the pages, in Markdown."""
+    runs = [(one.link, one.run) for one in lectures if one.run]
+    fits, time, studies, failing = [], [], [], []
+    machines: dict[str, list[str]] = {}
+    for link, run in runs:
+        worst = _number(run["worst_rhat"], ".4f")
+        counts = [run["divergences"], len(run["expected_to_fail"])]
+        fits.append([link, f"{run['fits']:,}", worst, *map(_number, [run["least_ess"], *counts])])
+        seconds = [f"{run['seconds'][part]:.1f}" for part in TIME if part != "memory"]
+        time.append([link, *seconds, _number(run["peak_memory_mb"])])
+        for name, found in run["studies"].items():
+            numbers = [_number(found[key]) for key in ("fits", "refitted", "failed")]
+            studies.append([link, escape(name), *numbers])
+        failing += [
+            [link, escape(name), escape(why)] for name, why in run["expected_to_fail"].items()
+        ]
+        versions = {"Python": run["python"], **run["packages"]}
+        said = ", ".join(f"{name} {version or 'missing'}" for name, version in versions.items())
+        # One line for each set of versions: after a full render, a single one.
+        machines.setdefault(f"{run['system']}, cores: {run['cores']}; {said}", []).append(link)
     parts = [
         "# Status",
         "What the run behind each page took, and how well its fits converged. `make render` "
         "writes these numbers down when it replaces a notebook; nobody types them.",
-    ]
-    missing = [lecture.link for lecture in lectures if not lecture.run]
-    if missing:
-        parts += [f"Not recorded: {', '.join(missing)}."]
-    if not runs:
-        return "\n\n".join(parts) + "\n"
-    parts += ["## Convergence", table(["lecture", *FITS], [_fits(one) for one in runs])]
-    parts += [meanings(FITS)]
-    parts += ["## Time and memory", table(["lecture", *TIME], [_time(one) for one in runs])]
-    parts += ["All times are in seconds.", meanings(TIME)]
-    studies = [
-        [one.link, escape(name), *(f"{found[key]:,}" for key in ("fits", "refitted", "failed"))]
-        for one in runs
-        for name, found in (one.run.get("studies") or {}).items()
-    ]
-    if studies:
-        parts += [
-            "## Studies",
-            "A study simulates many data sets and fits each.",
-            table(["lecture", *STUDIES], studies, right=3),
-            meanings(STUDIES),
-        ]
-    failing = [
-        [one.link, escape(name), escape(why)]
-        for one in runs
-        for name, why in (one.run.get("expected_to_fail") or {}).items()
-    ]
-    if failing:
-        parts += [
-            "## Fits that are meant to fail",
-            "Each shows what a failure looks like. Should one of them pass the gate, its notebook "
-            "stops.",
-            table(["lecture", "fit", "why it fails"], failing, right=0),
-        ]
-    parts += ["## Machine and versions", _versions(runs)]
-    parts += [
-        "The machine is its system, its processor and the number of its cores. The versions are "
-        "those of the packages on which the numbers depend most; `requirements.lock` holds all."
+        "## Convergence",
+        table(["lecture", *FITS], fits),
+        meanings(FITS),
+        "## Time and memory",
+        table(["lecture", *TIME], time),
+        meanings(TIME),
+        "## Studies",
+        "A study simulates many data sets and fits each. Fits that did not pass the gate were "
+        "made again, once and more carefully; what failed then is counted and kept.",
+        table(["lecture", "study", "fits", "refitted", "failed"], studies, right=3),
+        "## Fits that are meant to fail",
+        "Each shows what a failure looks like. Should one of them pass the gate, its notebook "
+        "stops.",
+        table(["lecture", "fit", "why it fails"], failing, right=0),
+        "## Machine and versions",
+        *(f"- {' and '.join(links)}: {escape(said)}" for said, links in machines.items()),
+        "These packages matter most to the numbers; `requirements.lock` holds all.",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _fits(lecture: Lecture) -> list[str]:
-    run = lecture.run
-    rhat = run.get("worst_rhat")
-    return [
-        lecture.link,
-        _number(run["fits"]),
-        "none" if rhat is None else f"{rhat:.4f}",
-        _number(run.get("least_ess")),
-        _number(run["divergences"]),
-        _number(len(run.get("expected_to_fail") or {})),
-    ]
-
-
-def _time(lecture: Lecture) -> list[str]:
-    seconds = [f"{lecture.run['seconds'][part]:.1f}" for part in TIME if part != "memory"]
-    return [lecture.link, *seconds, _number(lecture.run.get("peak_memory_mb"))]
-
-
-def _versions(runs: list[Lecture]) -> str:
-    # One row for each set of versions: after a full render, a single one.
-    same: dict[tuple, list[Lecture]] = {}
-    for one in runs:
-        cores = one.run["cores"]
-        machine = f"{one.run['system']}, {cores} {'core' if cores == 1 else 'cores'}"
-        packages = {"Python": one.run["python"], **one.run["packages"]}
-        key = (machine, tuple((name, version or "none") for name, version in packages.items()))
-        same.setdefault(key, []).append(one)
-    names = list(dict.fromkeys(name for _, versions in same for name, _ in versions))
-    head = ["what", *(" and ".join(one.link for one in group) for group in same.values())]
-    rows = [["machine", *(escape(machine) for machine, _ in same)]]
-    rows += [[name, *(dict(versions).get(name, "none") for _, versions in same)] for name in names]
-    return table(head, rows, right=0)
-
-
-def _number(value: int | None) -> str:
-    return "none" if value is None else f"{value:,}"
+def _number(value: float | None, form: str = ",") -> str:
+    return "none" if value is None else format(value, form)
 
 
 # --- The citation page -------------------------------------------------------
 
 
-def citation_page(about: dict) -> str:
-    """Return the page on citation, in MyST, from what CITATION.cff holds."""
+def citation_page(text: str) -> str:
+    """Return the page on citation, in MyST, from the text of CITATION.cff."""
+    about = yaml.safe_load(text)
     parts = [
         "# Citation",
-        str(about["message"]),
-        "The blocks below are BibTeX; a button at their corner copies them. `CITATION.cff`, in "
-        "the folder of the course, has the same in a form that programs read.",
-        "## This course",
+        about["message"],
         _in_words(about),
-        _code(bibtex(about)),
+        "## What it follows",
+        *map(_in_words, about["references"]),
+        "## For programs",
+        "The same as `CITATION.cff`, from which reference managers and code hosts make an entry in "
+        "the style you ask for; a button at the corner copies it.",
+        f"```{{code-block}} yaml\n{text}```",
+        f"Licences of this course: {' and '.join(about['license'])}.",
     ]
-    references = about.get("references") or []
-    if references:
-        parts += ["## What it follows"]
-    for reference in references:
-        parts += [_in_words(reference), _code(bibtex(reference))]
-    licences = about.get("license") or []
-    licences = [licences] if isinstance(licences, str) else licences
-    if licences:
-        parts += [f"Licences of this course: {' and '.join(licences)}."]
     return "\n\n".join(parts) + "\n"
 
 
-def bibtex(work: dict) -> str:
-    """Return a work as an entry of BibTeX.
-
-    Parameters
-    ----------
-    work : dict
-        The root of a CITATION.cff, or one of its references.
-
-    Returns
-    -------
-    str
-        A `book` where the work is one, else `misc`, which every style knows.
-    """
-    kind = "book" if work["type"] == "book" else "misc"
-    how = "" if kind == "book" else str(work["type"]).capitalize()
-    if work.get("version"):
-        how += f", version {work['version']}"
-    fields = {
-        # Double braces keep a name of several words, and the capitals of a title.
-        "author": " and ".join(
-            f"{{{name}}}" if "name" in person else name
-            for person in work["authors"]
-            for name in [_name(person)]
-        ),
-        "title": f"{{{work['title']}}}",
-        "edition": work.get("edition"),
-        "publisher": (work.get("publisher") or {}).get("name"),
-        "year": _year(work),
-        "howpublished": how,
-        "doi": work.get("doi"),
-        "url": work.get("url") or work.get("repository-code"),
-    }
-    lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
-    return "\n".join([f"@{kind}{{{_key(work)},", *lines, "}"])
-
-
 def _in_words(work: dict) -> str:
-    people = ", ".join(escape(_name(person, given_first=True)) for person in work["authors"])
-    facts = [f"{work['edition']} edition" if work.get("edition") else None]
-    facts += [(work.get("publisher") or {}).get("name"), _year(work)]
-    facts += [f"version {work['version']}" if work.get("version") else None]
-    if work["type"] not in ("book", "software"):
-        facts += [work["type"]]
-    tail = ", ".join(escape(str(fact)) for fact in facts if fact)
-    return f"{people}: *{escape(work['title'])}*" + (f", {tail}." if tail else ".")
+    people = [
+        person.get("name") or f"{person['given-names']} {person['family-names']}"
+        for person in work["authors"]
+    ]
+    edition = f"{work['edition']} edition" if "edition" in work else None
+    version = f"version {work['version']}" if "version" in work else None
+    publisher = work.get("publisher", {}).get("name")
+    facts = [work["type"], edition, publisher, version, work.get("year")]
+    tail = ", ".join(escape(fact) for fact in facts if fact)
+    return f"- {escape(', '.join(people))}: *{escape(work['title'])}*, {tail}."
 
 
-def _name(person: dict, *, given_first: bool = False) -> str:
-    if "name" in person:
-        return person["name"]
-    family, given = person["family-names"], person.get("given-names", "")
-    if given_first:
-        return f"{given} {family}".strip()
-    return f"{family}, {given}" if given else family
+# --- The data page -----------------------------------------------------------
 
 
-def _year(work: dict) -> str:
-    return str(work.get("year") or work.get("date-released") or "")[:4]
+def data_page(folder: Path) -> str:
+    """Return the page on the data, in MyST, from the tables' sidecars."""
+    parts = [
+        "# Data",
+        "The tables that the lectures use, where they come from, and what is in them.",
+    ]
+    for path in sorted(folder.glob("*.yml"), key=lambda p: p.stem.lower()):
+        about = yaml.safe_load(path.read_text(encoding="utf-8"))
+        name, licence = about["name"], about["licence"]
+        facts = {
+            "Study": about["study"],
+            "Published with": about["published_with"],
+            "How the table was made": about["made"],
+            "Licence": f"{licence['note']} (looked up on {licence['checked']})",
+            "Rows": f"{about['rows']:,}",
+            "Missing values": about["missing"],
+            "SHA-256": f"`{about['sha256']}`",
+        }
+        rows = [
+            [f"`{c['name']}`", _line(c["meaning"]), c["unit"], f"`{c['type']}`", _values(c)]
+            for c in about["columns"]
+        ]
+        parts += [
+            f"({name.lower()}-data)=\n## {name}",
+            about["title"],
+            about["description"],
+            meanings({title: _line(text) for title, text in facts.items()}),
+            table(["column", "meaning", "unit", "type", "values"], rows, right=0),
+        ]
+    return "\n\n".join(parts) + "\n"
 
 
-def _key(work: dict) -> str:
-    person = work["authors"][0]
-    words = [] if "name" in person else [person["family-names"], _year(work)]
-    words += re.findall(r"\w+", work["title"])
-    # A person, a year and two words of the title tell entries apart, and titles alone do.
-    return "-".join(words[:4] if "name" not in person else words).lower()
+def _values(column: dict) -> str:
+    if "range" in column:
+        return "{} to {}".format(*column["range"])
+    if "values" in column:
+        return ", ".join(map(str, column["values"]))
+    return f"`{column['pattern']}`"
 
 
-def _code(text: str) -> str:
-    return f"```{{code-block}} bibtex\n{text}\n```"
+def _line(text: object) -> str:
+    return " ".join(str(text).replace("|", r"\|").split())
 
 
 # --- Markdown ----------------------------------------------------------------
@@ -451,6 +368,6 @@ def meanings(columns: dict[str, str]) -> str:
     return "\n".join(f"- **{name}:** {text}" for name, text in columns.items())
 
 
-def escape(text: str) -> str:
+def escape(text: object) -> str:
     """Return plain text so that Markdown shows it as it is, in a table too."""
     return re.sub(r"([\\`*_$<\[\]|~#{}])", r"\\\1", " ".join(str(text).split()))

@@ -16,32 +16,31 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from difflib import SequenceMatcher
 from functools import partial
-from html.parser import HTMLParser
 from pathlib import Path
 
-from IPython.core.inputtransformer2 import TransformerManager
+from bs4 import BeautifulSoup
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from mdit_py_plugins.colon_fence import colon_fence_plugin
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+from mdit_py_plugins.myst_blocks import myst_block_plugin
 from mdit_py_plugins.myst_role import myst_role_plugin
 from nbformat import NotebookNode
 
-from publish.files import IMAGES, ROOT, figure_of, image_type, place, role_of, without_fences
+from publish.files import IMAGES, ROOT, code_trees, figure_of, image_type, place, role_of
 
 Check = Callable[[NotebookNode, str], Iterator[str]]
 
-LEAST_WORDS_OF_ALT = 12
+LEAST_WORDS_OF_ALT = 3
 LARGEST_IMAGE = 400_000
 
-CHART_TYPE = re.compile(
-    r"\b(area|bar|box|contour|density|dot|ecdf|energy|error[- ]bar|forest|heat ?map|interval|line|"
-    r"point|rank|ridge|scatter|step|trace|violin)s?[- ]?(and[- ]\w+[- ])?"
-    r"(chart|plot|graph|diagram)s?\b|\b(histogram|scatterplot|heat ?map)s?\b",
-    re.IGNORECASE,
+MYST = (
+    MarkdownIt("commonmark")
+    .use(colon_fence_plugin)
+    .use(dollarmath_plugin)
+    .use(myst_block_plugin)
+    .use(myst_role_plugin)
 )
-AXES = re.compile(r"\b(axis|axes)\b", re.IGNORECASE)
-ARROWS = re.compile(r"\barrows?\b|→|->", re.IGNORECASE)
-
-MYST = MarkdownIt("commonmark").enable("table").use(colon_fence_plugin).use(myst_role_plugin)
 
 # Each takes a keyword that fixes what it draws.
 SEED_WORDS = {"random_seed", "seed", "random_state", "rng"}
@@ -54,11 +53,17 @@ LOCAL_GENERATORS = {"default_rng", "Generator", "SeedSequence", "BitGenerator", 
 # --- The source --------------------------------------------------------------
 
 
-def _prose(nb: NotebookNode) -> Iterator[tuple[int, str]]:
-    """Yield the Markdown cells without fenced and inline code."""
+def _tokens(nb: NotebookNode) -> Iterator[tuple[int, Token]]:
+    """Yield the blocks of the Markdown cells."""
     for index, cell in enumerate(nb.cells):
         if cell.cell_type == "markdown":
-            yield index, re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", without_fences(cell.source))
+            yield from ((index, token) for token in MYST.parse(cell.source))
+
+
+def _calls(nb: NotebookNode) -> Iterator[tuple[int, ast.Call]]:
+    """Yield the calls in the code cells."""
+    for index, tree in code_trees(nb):
+        yield from ((index, node) for node in ast.walk(tree) if isinstance(node, ast.Call))
 
 
 def _figures(nb: NotebookNode) -> Iterator[tuple[int, NotebookNode, dict]]:
@@ -68,43 +73,25 @@ def _figures(nb: NotebookNode) -> Iterator[tuple[int, NotebookNode, dict]]:
             yield index, cell, figure
 
 
-def _code(nb: NotebookNode) -> Iterator[tuple[int, ast.Module]]:
-    """Yield the code cells as syntax trees, magics turned into calls."""
-    transform = TransformerManager().transform_cell
-    for index, cell in enumerate(nb.cells):
-        if cell.cell_type == "code":
-            try:
-                yield index, ast.parse(transform(cell.source))
-            except SyntaxError:
-                continue  # the run says so
-
-
 def one_title(nb: NotebookNode, name: str) -> Iterator[str]:
-    titles = [t for _, text in _prose(nb) for t in re.findall(r"^# +\S.*$", text, re.MULTILINE)]
-    for cell in nb.cells:
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            titles += re.findall(r"^# +\S.*$", data.get("text/markdown", ""), re.MULTILINE)
-            titles += re.findall(r"<h1\b[^>]*>", data.get("text/html", ""))
-    if len(titles) != 1:
-        found = "; ".join(titles) or "none"
-        yield f"a notebook has one level-1 heading, this one has {len(titles)} ({found})."
+    count = sum(token.type == "heading_open" and token.tag == "h1" for _, token in _tokens(nb))
+    for _, output in _outputs(nb):
+        data = output.get("data", {})
+        count += len(re.findall(r"^# +\S", data.get("text/markdown", ""), re.MULTILINE))
+        count += len(re.findall(r"<h1\b", data.get("text/html", "")))
+    if count != 1:
+        yield f"a notebook has one level-1 heading, this one has {count}."
 
 
 def post_block(nb: NotebookNode, name: str) -> Iterator[str]:
-    found = [
-        block
-        for cell in nb.cells
-        if cell.cell_type == "markdown"
-        for block in re.findall(r"^:{3,}\{post\}(.*?)^:{3,}\s*$", cell.source, re.M | re.S)
-    ]
+    found = [token for _, token in _tokens(nb) if token.info.startswith("{post}")]
     if len(found) != 1:
         yield f"a notebook has one post block below its title, this one has {len(found)}."
         return
-    if not re.match(r"\s*[A-Z][a-z]{2} \d{1,2}, \d{4}\s*$", found[0].split("\n")[0]):
+    if not re.fullmatch(r"\{post\} [A-Z][a-z]{2} \d{1,2}, \d{4} *", found[0].info):
         yield "the post block has no date; write :::{post} Jan 31, 2026."
     for option in ("tags", "category", "author"):
-        if not re.search(rf"^:{option}: *\S", found[0], re.MULTILINE):
+        if not re.search(rf"^:{option}: *\S", found[0].content, re.MULTILINE):
             yield f"the post block says nothing for :{option}:; fill it in."
 
 
@@ -123,8 +110,7 @@ def figure_headers(nb: NotebookNode, name: str) -> Iterator[str]:
 
 def labels_unique(nb: NotebookNode, name: str) -> Iterator[str]:
     labels = [figure["name"] for _, _, figure in _figures(nb)]
-    for _, text in _prose(nb):
-        labels += re.findall(r"^\(([^()\s]+)\)=\s*$", text, re.MULTILINE)
+    labels += [token.content for _, token in _tokens(nb) if token.type == "myst_target"]
     for label, count in Counter(labels).items():
         if count > 1 and label:
             yield f"the label «{label}» is given {count} times; a label names one place."
@@ -132,23 +118,30 @@ def labels_unique(nb: NotebookNode, name: str) -> Iterator[str]:
 
 def plain_markdown(nb: NotebookNode, name: str) -> Iterator[str]:
     """Refuse what a code host would show as source; `post` blocks and labels are let pass."""
-    for index, cell in enumerate(nb.cells):
-        if cell.cell_type != "markdown":
-            continue
-        found = []
-        for token in MYST.parse(cell.source):
-            directive = re.match(r"\{([\w:.-]+)\}", token.info)
-            if token.type in {"fence", "colon_fence"} and directive and directive[1] != "post":
-                found.append(f"the directive {{{directive[1]}}}")
-            roles = (child for child in token.children or [] if child.type == "myst_role")
-            found += [f"the role {{{role.meta['name']}}}" for role in roles]
-        if re.search(r"\$\$[ \t]*\([\w:.-]+\)", without_fences(cell.source)):
-            found.append("a formula's label")
+    for index, token in _tokens(nb):
+        found = (
+            re.findall(r"^(\{(?!post\})[\w:.-]+\})", token.info) if "fence" in token.type else []
+        )
+        found = [f"the directive {name}" for name in found]
+        roles = (child for child in token.children or [] if child.type == "myst_role")
+        found += [f"the role {{{role.meta['name']}}}" for role in roles]
+        found += ["a formula's label"] if token.type == "math_block_label" else []
         for what in found:
             yield (
                 f"{place(nb, index)}: a code host shows {what} as source; write it in plain "
                 "Markdown."
             )
+
+
+def starts(nb: NotebookNode, name: str) -> Iterator[str]:
+    first = next((i for i, cell in enumerate(nb.cells) if cell.cell_type == "code"), None)
+    if not any(
+        index == first and _call_name(call) == ("start", "utils") for index, call in _calls(nb)
+    ):
+        yield (
+            "the first code cell does not call utils.start(); call it there, so that style, "
+            "messages and compiled models are those of the course."
+        )
 
 
 def _call_name(call: ast.Call) -> tuple[str, str]:
@@ -175,30 +168,20 @@ def _draws(call: ast.Call) -> bool:
 
 
 def seeds_named(nb: NotebookNode, name: str) -> Iterator[str]:
-    for index, tree in _code(nb):
-        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-            called, _ = _call_name(call)
-            if _draws(call):
-                if not SEED_WORDS & {keyword.arg for keyword in call.keywords}:
-                    yield (
-                        f"{place(nb, index)}: {called}() names no seed; "
-                        "add random_seed=RANDOM_SEED."
-                    )
-            elif called == "default_rng" and not (call.args or call.keywords):
-                yield f"{place(nb, index)}: default_rng() has no seed; give it RANDOM_SEED."
+    for index, call in _calls(nb):
+        called, _ = _call_name(call)
+        if _draws(call) and not SEED_WORDS & {keyword.arg for keyword in call.keywords}:
+            yield f"{place(nb, index)}: {called}() names no seed; add random_seed=RANDOM_SEED."
+        elif called == "default_rng" and not (call.args or call.keywords):
+            yield f"{place(nb, index)}: default_rng() has no seed; give it RANDOM_SEED."
 
 
 def no_global_seed(nb: NotebookNode, name: str) -> Iterator[str]:
-    for index, tree in _code(nb):
+    for index, tree in code_trees(nb):
         for node in ast.walk(tree):
-            if (
-                isinstance(node, ast.Attribute)
-                and isinstance(node.value, ast.Attribute)
-                and node.value.attr == "random"
-                and isinstance(node.value.value, ast.Name)
-                and node.value.value.id in {"np", "numpy"}
-                and node.attr not in LOCAL_GENERATORS
-            ):
+            if not isinstance(node, ast.Attribute) or node.attr in LOCAL_GENERATORS:
+                continue
+            if ast.unparse(node.value) in {"np.random", "numpy.random"}:
                 yield (
                     f"{place(nb, index)}: np.random.{node.attr} works on numpy's global state; "
                     "use a generator, np.random.default_rng(RANDOM_SEED)."
@@ -206,32 +189,25 @@ def no_global_seed(nb: NotebookNode, name: str) -> Iterator[str]:
 
 
 def one_random_seed(nb: NotebookNode, name: str) -> Iterator[str]:
-    set_in, used = [], False
-    for index, tree in _code(nb):
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Name) and node.id == "RANDOM_SEED":
-                used = True
-                if isinstance(node.ctx, ast.Store):
-                    set_in.append(index)
-    if used and len(set_in) != 1:
-        where = ", ".join(place(nb, index) for index in set_in) or "nowhere"
+    named = [
+        (index, isinstance(node.ctx, ast.Store))
+        for index, tree in code_trees(nb)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and node.id == "RANDOM_SEED"
+    ]
+    set_in = [place(nb, index) for index, stored in named if stored]
+    if named and len(set_in) != 1:
+        where = ", ".join(set_in) or "nowhere"
         yield f"RANDOM_SEED is set {len(set_in)} times ({where}); set it once, at the top."
 
 
 def warnings_kept(nb: NotebookNode, name: str) -> Iterator[str]:
-    for index, tree in _code(nb):
-        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-            called, _ = _call_name(call)
-            if called not in {"filterwarnings", "simplefilter"}:
-                continue
-            values = [*call.args, *(keyword.value for keyword in call.keywords)]
-            ignores = any(isinstance(v, ast.Constant) and v.value == "ignore" for v in values)
-            narrow = len(call.args) > 1 or any(k.arg == "message" for k in call.keywords)
-            if ignores and not (narrow and called == "filterwarnings"):
-                yield (
-                    f"{place(nb, index)}: {called}('ignore') hides every warning; remove the "
-                    "cause, or name the one warning with message= and category=."
-                )
+    for index, call in _calls(nb):
+        called, _ = _call_name(call)
+        values = [*call.args, *(keyword.value for keyword in call.keywords)]
+        ignores = any(isinstance(v, ast.Constant) and v.value == "ignore" for v in values)
+        if called in {"filterwarnings", "simplefilter"} and ignores:
+            yield f"{place(nb, index)}: {called}('ignore') hides warnings; remove their cause."
 
 
 def no_typed_results(nb: NotebookNode, name: str) -> Iterator[str]:
@@ -257,30 +233,16 @@ def alt_texts(nb: NotebookNode, name: str) -> Iterator[str]:
     for index, cell, figure in _figures(nb):
         alt = figure["alt"]
         for output in cell.get("outputs", []):
-            mime = image_type(output)
-            if mime and not alt:
-                alt = str(output.get("metadata", {}).get(mime, {}).get("alt") or "")
+            # A causal graph brings its own.
+            alt = alt or str(output.get("metadata", {}).get(image_type(output), {}).get("alt", ""))
         here = place(nb, index)
-        if not alt:
+        a, b = alt.lower().split(), figure["caption"].lower().split()
+        if not a:
             if cell.get("outputs") or cell.get("execution_count"):
                 yield f"{here}: the figure has no alt text; write mystnb.image.alt."
-            continue
-        words = len(alt.split())
-        if re.search(r"\bcausal graph\b", alt, re.IGNORECASE):
-            if not ARROWS.search(alt):
-                yield f"{here}: the alt text of a causal graph lists its arrows; list them."
-        else:
-            if words < LEAST_WORDS_OF_ALT:
-                yield (
-                    f"{here}: the alt text has {words} words; say in {LEAST_WORDS_OF_ALT} or "
-                    "more what is to be seen."
-                )
-            if not CHART_TYPE.search(alt):
-                yield f"{here}: the alt text names no chart type; begin with one («Scatter chart»)."
-            if not AXES.search(alt):
-                yield f"{here}: the alt text names no axis; say what x axis and y axis show."
-        a, b = alt.lower().split(), figure["caption"].lower().split()
-        if SequenceMatcher(None, a, b, autojunk=False).ratio() > 0.6:
+        elif len(a) < LEAST_WORDS_OF_ALT:
+            yield f"{here}: the alt text is «{alt}»; say what is to be seen."
+        elif SequenceMatcher(None, a, b, autojunk=False).ratio() > 0.6:
             yield (
                 f"{here}: the alt text is the caption again; the caption says what to see, "
                 "the alt text describes the picture."
@@ -290,32 +252,13 @@ def alt_texts(nb: NotebookNode, name: str) -> Iterator[str]:
 # --- The outputs -------------------------------------------------------------
 
 
-class _Text(HTMLParser):
-    """The text of HTML and SVG as a reader sees it, without scripts and styles."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.parts: list[str] = []
-        self._silent = 0
-
-    def handle_starttag(self, tag, attrs):
-        self._silent += tag in {"script", "style"}
-
-    def handle_endtag(self, tag):
-        self._silent -= tag in {"script", "style"}
-
-    def handle_data(self, data):
-        if self._silent <= 0:
-            self.parts.append(data)
-
-
 def _outputs(nb: NotebookNode) -> Iterator[tuple[str, NotebookNode]]:
     for index, cell in enumerate(nb.cells):
         for output in cell.get("outputs", []):
             yield place(nb, index), output
 
 
-def _texts(nb: NotebookNode, seen_only: bool = False) -> Iterator[tuple[str, str]]:
+def _texts(nb: NotebookNode, seen: bool = False) -> Iterator[tuple[str, str]]:
     """Yield each textual output; of HTML and SVG only what a reader sees, if asked for."""
     for here, output in _outputs(nb):
         if output.output_type == "stream":
@@ -323,10 +266,11 @@ def _texts(nb: NotebookNode, seen_only: bool = False) -> Iterator[tuple[str, str
         for mime, value in output.get("data", {}).items():
             if not isinstance(value, str) or (mime in IMAGES and mime != "image/svg+xml"):
                 continue
-            if seen_only and mime in {"text/html", "image/svg+xml"}:
-                parser = _Text()
-                parser.feed(value)
-                value = " ".join(parser.parts)
+            if seen and mime in {"text/html", "image/svg+xml"}:
+                soup = BeautifulSoup(value, "html.parser")
+                for silent in soup(["script", "style"]):
+                    silent.extract()
+                value = soup.get_text(" ")
             yield here, value
 
 
@@ -336,9 +280,9 @@ def _quote(text: str) -> str:
 
 
 def _search(
-    nb: NotebookNode, name: str, pattern: str, problem: str, seen_only: bool = False
+    nb: NotebookNode, name: str, pattern: str, problem: str, seen: bool = False
 ) -> Iterator[str]:
-    for here, text in _texts(nb, seen_only):
+    for here, text in _texts(nb, seen):
         found = re.search(pattern, text)
         if found:
             around = text[max(0, found.start() - 20) : found.end() + 60]
@@ -376,15 +320,14 @@ def no_widget(nb: NotebookNode, name: str) -> Iterator[str]:
 
 def images_in_figures(nb: NotebookNode, name: str) -> Iterator[str]:
     for index, cell in enumerate(nb.cells):
-        if cell.cell_type != "code":
-            continue
-        count = sum(image_type(output) is not None for output in cell.outputs)
-        if count and figure_of(cell) is None:
+        count = sum(image_type(output) is not None for output in cell.get("outputs", []))
+        figure = figure_of(cell)
+        if count and figure is None:
             yield (
                 f"{place(nb, index)}: it shows an image but names no figure; "
                 "write mystnb.figure with name and caption, and mystnb.image.alt."
             )
-        elif figure_of(cell) is not None and cell.execution_count and count != 1:
+        elif figure and cell.execution_count and count != 1:
             yield (
                 f"{place(nb, index)}: a figure's cell shows one image, this one {count}; "
                 "split the cell, or combine the images."
@@ -432,12 +375,32 @@ SOURCE_CHECKS: list[Check] = [
     no_typed_results,
     labels_unique,
     plain_markdown,
+    starts,
     seeds_named,
     no_global_seed,
     one_random_seed,
     warnings_kept,
 ]
 UUID = r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
+# What an output must not hold, and what to do about it.
+PATTERNS = {
+    r"\r(?!\n)|\d+%\s*\||[█▏▎▍▌▋▊▉━╸╺]{2,}|\bit/s\b|<progress\b": (
+        "switch the progress bar off, it leaves this:"
+    ),
+    r"\b0x[0-9a-fA-F]{6,}\b|<[^<>]{1,200} at 0x": (
+        "do not show an object's address (end the cell with ; or print a value):"
+    ),
+    rf"{UUID}|id=[\"']T_[0-9a-f]{{5}}\b": (
+        "a random name differs in every run (give a Styler a fixed uuid):"
+    ),
+}
+# The same, of what a reader sees.
+SEEN_PATTERNS = {
+    r"\b\w*Warning\b\s*:|\bWARNING\b": "it prints a warning; remove its cause:",
+    r"\b\d{1,2}:\d\d:\d\d\b|\bWall time\b|\bCPU times\b|\bLast updated\b": (
+        "do not show when or how long it ran:"
+    ),
+}
 OUTPUT_CHECKS: list[Check] = [
     no_error,
     no_stderr,
@@ -446,33 +409,8 @@ OUTPUT_CHECKS: list[Check] = [
     images_in_figures,
     images_small,
     scripts_have_stills,
-    partial(
-        _search,
-        pattern=r"\b\w*Warning\b\s*:|\bWARNING\b",
-        problem="it prints a warning; remove its cause:",
-        seen_only=True,
-    ),
-    partial(
-        _search,
-        pattern=r"\r(?!\n)|\d+%\s*\||[█▏▎▍▌▋▊▉━╸╺]{2,}|\bit/s\b|<progress\b",
-        problem="switch the progress bar off, it leaves this:",
-    ),
-    partial(
-        _search,
-        pattern=r"\b0x[0-9a-fA-F]{6,}\b|<[^<>]{1,200} at 0x",
-        problem="do not show an object's address (end the cell with ; or print a value):",
-    ),
-    partial(
-        _search,
-        pattern=rf"{UUID}|id=[\"']T_[0-9a-f]{{5}}\b",
-        problem="a random name differs in every run (give a Styler a fixed uuid):",
-    ),
-    partial(
-        _search,
-        pattern=r"\b\d{1,2}:\d\d:\d\d\b|\bWall time\b|\bCPU times\b|\bLast updated\b",
-        problem="do not show when or how long it ran:",
-        seen_only=True,
-    ),
+    *(partial(_search, pattern=p, problem=said) for p, said in PATTERNS.items()),
+    *(partial(_search, pattern=p, problem=said, seen=True) for p, said in SEEN_PATTERNS.items()),
 ]
 
 

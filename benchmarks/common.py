@@ -1,4 +1,4 @@
-"""What several benchmarks need: the machine, versions, and files that are there as a whole."""
+"""The machine, the versions, and files that are there as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,16 +11,7 @@ PACKAGES = ("pymc", "nutpie", "pytensor", "numba", "numpy", "jax", "numpyro", "b
 
 
 def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
-    """Return the versions of those packages that are installed.
-
-    Parameters
-    ----------
-    packages : tuple of str
-
-    Returns
-    -------
-    dict of str to str
-    """
+    """Return the versions of those packages that are installed."""
     found = {}
     for name in packages:
         try:
@@ -31,12 +22,7 @@ def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
 
 
 def machine() -> dict[str, str | int | float]:
-    """Return processor, cores, memory in GB, system and Python.
-
-    Returns
-    -------
-    dict
-    """
+    """Return processor, cores, memory in GB, system and Python."""
     processor = platform.processor()
     facts = Path("/proc/cpuinfo")  # Linux: platform says no more than x86_64 there
     if facts.is_file():
@@ -52,19 +38,7 @@ def machine() -> dict[str, str | int | float]:
 
 
 def machine_line(facts: dict, packages: dict[str, str]) -> str:
-    """Return one sentence part that names machine and versions.
-
-    Parameters
-    ----------
-    facts : dict
-        As `machine` returns them.
-    packages : dict of str to str
-        As `versions` returns them.
-
-    Returns
-    -------
-    str
-    """
+    """Return machine and versions as part of a sentence."""
     listed = ", ".join(f"{name} {version}" for name, version in packages.items())
     return (
         f"{facts['processor']}, {facts['cores']} cores, {facts['memory_gb']} GB; "
@@ -73,13 +47,7 @@ def machine_line(facts: dict, packages: dict[str, str]) -> str:
 
 
 def store(path: Path, content: str | bytes) -> None:
-    """Put a file in place as a whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-    content : str or bytes
-    """
+    """Put a file in place as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -1,7 +1,7 @@
 """Measure one thing in a process of its own: a fit, one size of a growing model, or the floor.
 
-measure.py TASK ROWS reads a task (JSON) and adds rows to a file (JSON), one for each seed.
-`run.py` starts it, with PyTensor's cache where it wants it.
+python -m benchmarks.measure TASK ROWS takes a task (JSON, see `run.tasks`) and writes rows to a
+file (JSON), one for each seed. `run.py` starts it, with PyTensor's cache where it wants it.
 
 What the seconds are:
 
@@ -20,9 +20,7 @@ No sampler's time holds checks of convergence. Data are compiled in, as the cour
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
-import os
 import resource
 import sys
 import time
@@ -31,96 +29,37 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
+import arviz as az
+import numba
 import numpy as np
+import nutpie
+import pymc as pm
+import xarray as xr
+from pymc.model.transform.optimization import freeze_dims_and_data
+
+from benchmarks import models
+from benchmarks.common import store
+from rethinking import compile_cache
+from rethinking.diagnostics import diagnostics
+from rethinking.gate import judge
+from rethinking.sampling import ordered_starts
 
 CHAINS = 4
 CORES = 2
-
-#: Sampler: packages it needs.
-SAMPLERS = {
-    "nutpie, numba": ("nutpie", "numba"),
-    "nutpie, JAX": ("nutpie", "jax"),
-    "PyMC": (),
-    "NumPyro": ("jax", "numpyro"),
-    "BlackJAX": ("jax", "blackjax"),
-}
+NUTPIE = "nutpie, numba"
+SAMPLERS = (NUTPIE, "nutpie, JAX", "PyMC", "NumPyro", "BlackJAX")
 #: Samplers with other settings than the default: what goes to `nutpie.sample`.
 VARIANTS = {
-    "nutpie, numba, low-rank mass matrix": {"adaptation": "low_rank"},
-    "nutpie, numba, acceptance 0.6": {"target_accept": 0.6},
-    "nutpie, numba, one core": {"cores": 1},
+    f"{NUTPIE}, low-rank mass matrix": {"adaptation": "low_rank"},
+    f"{NUTPIE}, acceptance 0.6": {"target_accept": 0.6},
+    f"{NUTPIE}, one core": {"cores": 1},
 }
-
-
-def sampler_of(name: str) -> str:
-    """Return the sampler behind a variant, or the sampler itself.
-
-    Parameters
-    ----------
-    name : str
-        A key of `SAMPLERS` or of `VARIANTS`.
-
-    Returns
-    -------
-    str
-    """
-    return ", ".join(name.split(", ")[:2])
-
-
-def cores_of(name: str) -> int:
-    """Return on how many cores a sampler or a variant runs its chains.
-
-    Parameters
-    ----------
-    name : str
-
-    Returns
-    -------
-    int
-    """
-    return VARIANTS.get(name, {}).get("cores", CORES)
-
-
-def missing(sampler: str) -> str | None:
-    """Say which packages a sampler lacks, and how to get them.
-
-    Parameters
-    ----------
-    sampler : str
-        A key of `SAMPLERS` or of `VARIANTS`.
-
-    Returns
-    -------
-    str or None
-        One sentence; None where nothing is missing.
-    """
-    needed = SAMPLERS[sampler_of(sampler)]
-    lacking = [name for name in needed if importlib.util.find_spec(name) is None]
-    if not lacking:
-        return None
-    return (
-        f"skipped: {' and '.join(lacking)} not installed "
-        "(.venv/bin/python -m pip install --editable '.[samplers]')"
-    )
-
 
 # --- Time and memory -------------------------------------------------------------------------
 
 
 def covered(intervals: list[tuple[float, float]], start: float, end: float) -> float:
-    """Return how much of a stretch of time intervals cover; they may overlap.
-
-    Parameters
-    ----------
-    intervals : list of (float, float)
-        Start and end of each.
-    start, end : float
-        The stretch.
-
-    Returns
-    -------
-    float
-    """
+    """Return how much of a stretch of time intervals cover; they may overlap."""
     total, reached = 0.0, start
     for first, last in sorted(intervals):
         first, last = max(first, reached), min(last, end)
@@ -135,7 +74,7 @@ def _jax_compilations() -> list[tuple[float, float]]:
 
     intervals: list[tuple[float, float]] = []
 
-    def note(event: str, duration: float, **_) -> None:
+    def note(event: str, duration: float, **_: object) -> None:
         if event.startswith("/jax/core/compile/"):
             now = time.perf_counter()
             intervals.append((now - duration, now))
@@ -144,37 +83,14 @@ def _jax_compilations() -> list[tuple[float, float]]:
     return intervals
 
 
-def peak_memory_mb(who: int = resource.RUSAGE_SELF) -> float:
-    """Return the most memory this process has had, or the largest of its ended children.
-
-    Parameters
-    ----------
-    who : int
-
-    Returns
-    -------
-    float
-        In MB of a million bytes.
-    """
+def _peak_mb(who: int = resource.RUSAGE_SELF) -> float:
+    """Return the most memory this process has had, or the largest of its ended children."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(who).ru_maxrss * unit / 1e6
 
 
 def microseconds(call: Callable[[], object], *, seconds: float = 0.3) -> float:
-    """Return the time of one call: the least mean of five batches.
-
-    The least, because whatever else the machine does can only add.
-
-    Parameters
-    ----------
-    call : callable
-    seconds : float
-        About how long to measure in all.
-
-    Returns
-    -------
-    float
-    """
+    """Return the time of one call: the least mean of five batches, since all else only adds."""
     call()
     start = time.perf_counter()
     call()
@@ -190,68 +106,63 @@ def microseconds(call: Callable[[], object], *, seconds: float = 0.3) -> float:
 
 # --- A fit -----------------------------------------------------------------------------------
 
+#: Draws, seconds to compile (None where nothing was), seconds to sample, nutpie's compiled model.
+type Draws = Iterator[tuple[xr.DataTree, float | None, float, object]]
 
-def _nutpie(model, backend, starts, task, jax_time):
-    import nutpie
 
+def draw(model: pm.Model, task: dict) -> Draws:
+    """Sample a model with each seed: nutpie compiles once, `pm.sample` each time."""
+    starts = ordered_starts(model)
+    sampler = task["sampler"]
+    on_jax = sampler in ("nutpie, JAX", "NumPyro", "BlackJAX")
+    compilations = _jax_compilations() if on_jax else []
+    settings = {k: task[k] for k in ("draws", "tune", "target_accept") if task[k] is not None}
+    settings |= {"chains": CHAINS, "cores": CORES} | VARIANTS.get(sampler, {})
+    function = _nutpie if sampler.startswith("nutpie") else _pymc
+    return function(freeze_dims_and_data(model), task, starts, settings, compilations)
+
+
+def _nutpie(model: pm.Model, task: dict, starts: dict, settings: dict, compilations: list) -> Draws:
+    backend = task["sampler"].split(", ")[1].lower()
     start = time.perf_counter()
     compiled = nutpie.compile_pymc_model(model, backend=backend, initial_points=starts)
-    compiling = [time.perf_counter() - start]
-    options = {} if task["target_accept"] is None else {"target_accept": task["target_accept"]}
-    options = {"cores": CORES} | options | VARIANTS.get(task.get("sampler"), {})
-
-    def sample(seed):
+    compiling = time.perf_counter() - start
+    for seed in task["seeds"]:
         start = time.perf_counter()
-        idata = nutpie.sample(
-            compiled,
-            draws=task["draws"],
-            tune=task["tune"],
-            chains=CHAINS,
-            seed=seed,
-            progress_bar=False,
-            **options,
-        )
+        idata = nutpie.sample(compiled, seed=seed, progress_bar=False, **settings)
         end = time.perf_counter()
-        inside = covered(jax_time, start, end)
-        return idata, compiling.pop() + inside if compiling else None, end - start - inside
+        inside = covered(compilations, start, end)
+        yield idata, compiling and compiling + inside, end - start - inside, compiled
+        compiling = None
 
-    return sample, compiled
 
-
-def _pymc(model, sampler, starts, task, jax_time):
-    import pymc as pm
-
-    called = []
-    options = {} if task["target_accept"] is None else {"target_accept": task["target_accept"]}
-    watch = contextlib.nullcontext
+def _pymc(model: pm.Model, task: dict, starts: dict, settings: dict, compilations: list) -> Draws:
+    sampler = task["sampler"].lower()
+    called: list[float] = []
+    watch: Callable = contextlib.nullcontext
     if sampler != "pymc":
         import pymc.sampling.jax as pymc_jax
 
         name = f"_sample_{sampler}_nuts"
         inner = getattr(pymc_jax, name)
 
-        def timed(**arguments):
+        def timed(**arguments: object) -> object:
             called.append(time.perf_counter())
             return inner(**arguments)
 
         watch = partial(mock.patch.object, pymc_jax, name, timed)
-
-    def sample(seed):
+    for seed in task["seeds"]:
         start = time.perf_counter()
         with model, watch():
             idata = pm.sample(
                 nuts_sampler=sampler,
-                draws=task["draws"],
-                tune=task["tune"],
-                chains=CHAINS,
-                cores=CORES,
                 random_seed=seed,
                 initvals=starts or None,
                 progressbar=False,
                 quiet=True,
                 compute_convergence_checks=False,
                 discard_tuned_samples=sampler != "pymc",  # its warm-up is counted
-                **options,
+                **settings,
             )
             for group in ("posterior", "sample_stats"):  # JAX may still be at work on them
                 for values in idata[group].data_vars.values():
@@ -259,44 +170,26 @@ def _pymc(model, sampler, starts, task, jax_time):
         end = time.perf_counter()
         if called:
             begun = called.pop()
-            compiling = begun - start + covered(jax_time, begun, end)
-            return idata, compiling, end - start - compiling
-        sampling = float(idata["posterior"].attrs["sampling_time"])
-        return idata, end - start - sampling, sampling
-
-    return sample, None
-
-
-def _sampling(model, sampler, task):
-    """Return a function of a seed, and nutpie's compiled model if there is one.
-
-    The function returns draws, seconds to compile (None where nothing was), seconds to sample.
-    """
-    from pymc.model.transform.optimization import freeze_dims_and_data
-
-    import utils
-
-    starts = utils.ordered_starts(model)
-    frozen = freeze_dims_and_data(model)
-    jax_time = _jax_compilations() if "jax" in SAMPLERS[sampler_of(sampler)] else []
-    if sampler.startswith("nutpie"):
-        return _nutpie(frozen, sampler.split(", ")[1].lower(), starts, task, jax_time)
-    return _pymc(frozen, sampler.lower(), starts, task, jax_time)
+            compiling = begun - start + covered(compilations, begun, end)
+            yield idata, compiling, end - start - compiling, None
+        else:
+            sampling = float(idata["posterior"].attrs["sampling_time"])
+            yield idata, end - start - sampling, sampling, None
 
 
-def _gradients(idata) -> tuple[int, bool]:
+def _gradients(idata: xr.DataTree) -> tuple[int, bool]:
     """Return steps of the trajectories of all chains, and whether those of warm-up are among them.
 
     Each step takes one gradient; the few that look for a first step size are not counted.
     """
-    count = int(idata["sample_stats"]["n_steps"].sum())
-    if "warmup_sample_stats" not in idata.children:
-        return count, False
-    return count + int(idata["warmup_sample_stats"]["n_steps"].sum()), True
+    groups = [name for name in ("sample_stats", "warmup_sample_stats") if name in idata.children]
+    return sum(int(idata[name]["n_steps"].sum()) for name in groups), len(groups) == 2
 
 
-def _bare_gradient(compiled) -> float:
+def _bare_gradient(compiled: object) -> float | None:
     """Return the microseconds of one log-probability with its gradient, called from one thread."""
+    if not hasattr(compiled, "logp_func"):  # only nutpie on numba has it
+        return None
     point = np.asarray(compiled.initial_point_func(1))
     function = compiled.logp_func.vm.jit_fn  # as the sampler calls it, without PyTensor's checks
     return microseconds(lambda: function(point))
@@ -306,10 +199,8 @@ def _bare_gradient(compiled) -> float:
 COMMON = ("kappa", "tau_u", "tau_s", "u", "s", *(f"beta_{k}" for k in ("A", "I", "C", "IA", "IC")))
 
 
-def _means(idata) -> dict:
+def _means(idata: xr.DataTree) -> dict:
     """Return posterior means and their Monte Carlo errors, to compare forms of one posterior."""
-    import arviz as az
-
     posterior = idata["posterior"].to_dataset()[list(COMMON)]
     found = {"means": posterior.mean(("chain", "draw")), "errors": az.mcse(posterior)}
     return {
@@ -318,95 +209,64 @@ def _means(idata) -> dict:
     }
 
 
-def _quality(idata, name: str) -> dict:
-    """Judge the draws: over every entry of every parameter and Deterministic."""
-    import utils
-
-    try:
-        seen = utils.check_convergence(idata, name=name)
-    except utils.ConvergenceError as error:
-        seen = utils.check_convergence(idata, name=name, expect_failure=str(error))
+def _quality(idata: xr.DataTree, name: str) -> dict:
+    """Judge the draws, over every entry of every parameter and Deterministic."""
+    seen = judge(idata, name=name)
+    if not seen.judged:
+        raise ValueError(f"{name} cannot be judged: {seen.problems[0]}.")
     posterior = idata["posterior"].to_dataset().transpose("chain", "draw", ...)
     parts = [v.values.reshape(seen.chains, seen.draws, -1) for v in posterior.data_vars.values()]
     stacked = np.moveaxis(np.concatenate(parts, axis=2), 2, 0)
     without = []
     for chain in range(seen.chains):
-        _, bulk, tail = utils.diagnostics(np.delete(stacked, chain, axis=1))
+        _, bulk, tail = diagnostics(np.delete(stacked, chain, axis=1))
         scale = seen.chains / (seen.chains - 1)
         without.append(f"{scale * min(bulk.min(), tail.min()):.1f}")
     return {
         "parameters": len(stacked),
         "max_rhat": seen.max_rhat,
         "divergences": seen.divergences,
-        "min_ess": min(seen.min_ess_bulk, seen.min_ess_tail),
+        "min_ess": seen.min_ess,
         "min_ess_without": ";".join(without),
-        "passes": not seen.problems,
+        "passes": seen.passed,
         "problems": "; ".join(seen.problems),
     }
 
 
 def fit(task: dict) -> Iterator[dict]:
-    """Fit one model with each seed; nutpie compiles once, `pm.sample` each time.
+    """Fit a form with each seed: rows of ``samplers.csv``.
 
-    Parameters
-    ----------
-    task : dict
-        family, form, sampler, draws, tune, target_accept, seeds.
-
-    Yields
-    ------
-    dict
-        One row of ``samplers.csv``. The cache is cold or warm for the first in a process; then
-        what was compiled is in memory.
+    The cache is cold or warm for the first in a process; then what was compiled is in memory.
     """
-    from benchmarks import models
-
     model = models.FORMS[task["family"], task["form"]]()
-    sample, compiled = _sampling(model, task["sampler"], task)
-    for seed in task["seeds"]:
-        idata, compiling, sampling = sample(seed)
-        memory = peak_memory_mb()
-        workers = peak_memory_mb(resource.RUSAGE_CHILDREN) if task["sampler"] == "PyMC" else None
+    cache = "cold" if 1 in task["seeds"] else "warm"
+    for seed, drawn in zip(task["seeds"], draw(model, task), strict=True):
+        idata, compiling, sampling, compiled = drawn
+        workers = _peak_mb(resource.RUSAGE_CHILDREN) if task["sampler"] == "PyMC" else None
+        memory = {"peak_mb": _peak_mb(), "worker_mb": workers}
         gradients, with_warmup = _gradients(idata)
-        first = seed == task["seeds"][0]
         yield {
             "seed": seed,
-            "cache": ("cold" if seed == 1 else "warm") if first else "in memory",
+            "cache": cache,
             "compile_s": compiling,
             "sample_s": sampling,
             "gradients": gradients,
             "warmup_counted": with_warmup,
-            "peak_mb": memory,
-            "worker_mb": workers,
-            "bare_us": _bare_gradient(compiled) if hasattr(compiled, "logp_func") else None,
+            **memory,
+            "bare_us": _bare_gradient(compiled),
             **_quality(idata, task["family"]),
             **(_means(idata) if "sum to zero" in task["form"] else {}),
         }
-
-
-# --- Growth ----------------------------------------------------------------------------------
+        cache = "in memory"
 
 
 def growth(task: dict) -> Iterator[dict]:
-    """Fit one size of a growing model with few draws, on nutpie's numba backend.
-
-    Parameters
-    ----------
-    task : dict
-        what (a key of `models.GROWTH`), times, draws, tune, seeds (one).
-
-    Yields
-    ------
-    dict
-        One row of ``growth.csv``.
-    """
-    from benchmarks import models
-
+    """Fit one size of a growing model with few draws: a row of ``growth.csv``."""
     (seed,) = task["seeds"]
-    model = models.GROWTH[task["what"]](task["times"], seed)
-    sample, compiled = _sampling(model, "nutpie, numba", task)
-    idata, compiling, sampling = sample(seed)
-    memory = peak_memory_mb()
+    ((idata, compiling, sampling, compiled),) = draw(
+        models.GROWTH[task["what"]](task["times"], seed), task
+    )
+    memory = _peak_mb()
     gradients, _ = _gradients(idata)
     yield {
         "parameters": int(compiled.n_dim),
@@ -439,20 +299,7 @@ def floor(
     """Return the microseconds of a bare numba loop with so many operations and nothing else.
 
     No indices, no branches, no sums: what the arithmetic alone takes on this machine.
-
-    Parameters
-    ----------
-    ratings : int
-    multiplications, divisions : int
-        A rating.
-    logarithms, exponentials : int
-        In all.
-
-    Returns
-    -------
-    float
     """
-    import numba
 
     # closures: the compiler knows the counts and unrolls
     @numba.njit
@@ -469,61 +316,43 @@ def floor(
         for i in range(len(exponentials_of)):
             exponentials_of[i] = np.exp(exponentials_of[i])
 
-    rng = np.random.default_rng(1)
-    x, y = rng.uniform(0.9, 1.1, (2, ratings))
+    x, y = np.random.default_rng(1).uniform(0.9, 1.1, (2, ratings))
     out = np.empty(ratings)
+    # ones and zeros, made anew: repeated in place, logarithms and exponentials would run off
+    return microseconds(lambda: loop(x, y, out, np.ones(logarithms), np.zeros(exponentials)))
 
-    def call():
-        # ones and zeros: repeated in place, logarithms and exponentials must not run off
-        loop(x, y, out, np.ones(logarithms), np.zeros(exponentials))
 
-    return microseconds(call)
+def bare_loop(task: dict) -> Iterator[dict]:
+    """Measure the floor: a row of its own in ``samplers.json``."""
+    yield {"us": floor(task["ratings"], **task["operations"])}
 
 
 # --- The process -----------------------------------------------------------------------------
 
+KINDS = {"fit": fit, "growth": growth, "floor": bare_loop}
+
 
 def rows_of(task: dict) -> Iterator[dict]:
-    """Measure a task; what is broken gets a status instead of numbers.
-
-    Parameters
-    ----------
-    task : dict
-        ``kind`` says which function of this module: fit, growth or floor.
-
-    Yields
-    ------
-    dict
-        With a ``status``.
-    """
-    if task["kind"] == "fit" and (lacking := missing(task["sampler"])):
-        yield {"status": lacking}
-        return
+    """Measure a task; what is missing or broken gets a status, in a sentence, not numbers."""
     try:
-        if task["kind"] == "floor":
-            yield {"status": "ok", "us": floor(task["ratings"], **task["operations"])}
-            return
-        for row in {"fit": fit, "growth": growth}[task["kind"]](task):
+        for row in KINDS[task["kind"]](task):
             yield {"status": "ok"} | row
+    except ModuleNotFoundError as error:
+        command = ".venv/bin/python -m pip install --editable '.[samplers]'"
+        yield {"status": f"skipped: {error.name} not installed ({command})"}
     except Exception as error:  # whatever a sampler raises: the others are to go on
         message = (str(error).strip().splitlines() or ["no message"])[0]
         yield {"status": f"skipped: broken here, {type(error).__name__}: {message[:160]}"}
 
 
-def main(arguments: list[str]) -> int:
-    """Read the task; write all rows so far whenever there is one more."""
-    from benchmarks.common import store
-
-    # samplers on JAX take every core there is
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-    task, answer = (Path(name) for name in arguments)
-    rows = json.loads(answer.read_text(encoding="utf-8")) if answer.is_file() else []
-    for row in rows_of(json.loads(task.read_text(encoding="utf-8"))):
+def main(task: str, answer: str) -> None:
+    """Write all rows so far whenever there is one more."""
+    compile_cache.install()
+    rows = []
+    for row in rows_of(json.loads(task)):
         rows.append(row)
-        store(answer, json.dumps(rows))
-    return 0
+        store(Path(answer), json.dumps(rows))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(*sys.argv[1:])

@@ -1,23 +1,35 @@
-"""Tables and figures of the benchmarks, from the rows that `run.py` measured.
+"""Tables and figures of the benchmarks, and what fills the blanks of the page "Which sampler?".
 
-Everything is made from the stored csv and the facts in samplers.json, so that a table, a figure
-and their numbers cannot differ.
+All is made from the stored csv and the facts in samplers.json, so that a table, a figure and
+their numbers cannot differ. python -m benchmarks.report makes it anew without measuring.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, ScalarFormatter
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from benchmarks.common import machine_line, store
-from benchmarks.measure import CHAINS, CORES, SAMPLERS, cores_of
+from benchmarks.measure import CHAINS, CORES, NUTPIE, SAMPLERS, VARIANTS
+from benchmarks.models import CENTRED, OURS, STOCK
+from rethinking.plots import plot_errorbar, plot_line, plot_scatter
+from rethinking.start import STYLE_PATH
 
-KEY = ["family", "form", "sampler"]
+RESULTS = Path(__file__).resolve().parent / "results"
+KEY = ("family", "form", "sampler")
 FIT_COLUMNS = [
     *(*KEY, "draws", "tune", "target_accept", "seed", "cache", "status", "compile_s", "sample_s"),
     *("gradients", "warmup_counted", "parameters", "max_rhat", "divergences", "min_ess"),
@@ -27,18 +39,6 @@ GROWTH_COLUMNS = [
     *("what", "times", "parameters", "draws", "tune", "compile_s", "sample_s", "gradients"),
     *("us_per_gradient", "bare_us", "peak_mb"),
 ]
-SAMPLER_NUTPIE = "nutpie, numba"
-#: The course's fit of the trolley ratings.
-COURSE = ("trolley", "sum to zero, ordered_logit", SAMPLER_NUTPIE)
-#: What it is compared with: name, configuration, goal.
-REFERENCES = (
-    ("PyMC's NUTS, textbook form", ("trolley", "textbook", "PyMC"), 100),
-    (
-        "nutpie, sum to zero, stock likelihood",
-        ("trolley", "sum to zero, stock likelihood", SAMPLER_NUTPIE),
-        5,
-    ),
-)
 GROWING = {
     "compile_s": "seconds to compile",
     "us_per_gradient": "µs a gradient, sampling",
@@ -46,6 +46,16 @@ GROWING = {
     "sample_s": "seconds to sample",
     "peak_mb": "peak memory, MB",
 }
+#: The course's fit of the trolley ratings, and the steps to it and beyond.
+COURSE = ("trolley", OURS, NUTPIE)
+NUTS, TEXTBOOK = (("trolley", "textbook", sampler) for sampler in ("PyMC", NUTPIE))
+PLAIN, BEST = ("trolley", STOCK, NUTPIE), ("trolley", CENTRED, NUTPIE)
+LADDER = (NUTS, TEXTBOOK, PLAIN, COURSE, BEST)
+#: What it is compared with: name, configuration, goal.
+REFERENCES = (
+    ("PyMC's NUTS, textbook form", NUTS, 100),
+    ("nutpie, sum to zero, stock likelihood", PLAIN, 5),
+)
 
 
 # --- Numbers ---------------------------------------------------------------------------------
@@ -64,23 +74,15 @@ def _jackknife(without: str) -> float:
     return float(np.sqrt((len(logs) - 1) * logs.var()))
 
 
-def summarise(table: pd.DataFrame) -> list[dict]:
-    """Return medians and spread of each configuration.
+def summarise(fits: pd.DataFrame) -> list[dict]:
+    """Return medians and spread of each configuration in ``samplers.csv``.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Of ``samplers.csv``, a row a fit.
-
-    Returns
-    -------
-    list of dict
-        Numbers that vary between repeats are dicts of median, least and most; None where there
-        is none. Of a configuration that was fitted once, the spread of the ESS per second is one
-        standard error over its chains, each of which is left out in turn.
+    Numbers that vary between repeats are dicts of median, least and most; None where there is
+    none. Of a configuration that was fitted once, the spread of the ESS per second is one
+    standard error over its chains, each of which is left out in turn.
     """
     found = []
-    for names, rows in table.groupby(KEY, sort=False):
+    for names, rows in fits.groupby(list(KEY), sort=False):
         good = rows[rows["status"] == "ok"]
         one = {
             **dict(zip(KEY, names, strict=True)),
@@ -96,12 +98,14 @@ def summarise(table: pd.DataFrame) -> list[dict]:
         cold, warm = (
             _spread(good.loc[good["cache"] == cache, "compile_s"]) for cache in ("cold", "warm")
         )
-        per_second = good["min_ess"] / good["sample_s"]
-        without = _spread(per_second)
+        per_second = _spread(good["min_ess"] / good["sample_s"])
         if len(good) == 1:
             error = _jackknife(good["min_ess_without"].iloc[0])
-            without["least"] = float(without["median"] * np.exp(-error))
-            without["most"] = float(without["median"] * np.exp(error))
+            for end, sign in (("least", -1), ("most", 1)):
+                per_second[end] = float(per_second["median"] * np.exp(sign * error))
+        # of warm-up that a sampler does not count, the seconds are there and the steps are not
+        counted = good[good["warmup_counted"].astype(bool)]
+        cores = VARIANTS.get(names[-1], {}).get("cores", CORES)
         one |= {
             "parameters": int(good["parameters"].iloc[0]),
             "compile_cold_s": cold,
@@ -112,7 +116,7 @@ def summarise(table: pd.DataFrame) -> list[dict]:
             "max_rhat": good["max_rhat"].max().item(),
             "divergences": int(good["divergences"].sum()),
             "min_ess": _spread(good["min_ess"]),
-            "ess_per_s": without,
+            "ess_per_s": per_second,
             "passes": int(good["passes"].astype(bool).sum()),
             "bare_us": _spread(good["bare_us"]),
             "peak_mb": _spread(good["peak_mb"]),
@@ -120,30 +124,21 @@ def summarise(table: pd.DataFrame) -> list[dict]:
         for name, compiling in (("warm", cold and warm), ("cold", cold)):
             total = good["sample_s"] + compiling["median"] if compiling else None
             one[f"ess_per_s_{name}"] = compiling and _spread(good["min_ess"] / total)
-        # of warm-up that a sampler does not count, the seconds are there and the steps are not
-        counted = good[good["warmup_counted"].astype(bool)]
-        one["us_per_gradient"] = _spread(
-            1e6 * cores_of(names[-1]) * counted["sample_s"] / counted["gradients"]
-        )
+        one["us_per_gradient"] = _spread(1e6 * cores * counted["sample_s"] / counted["gradients"])
     return found
+
+
+def _by_name(summary: list[dict]) -> dict[tuple, dict]:
+    """Return the configurations that have a fit."""
+    return {tuple(one[k] for k in KEY): one for one in summary if one["repeats"]}
 
 
 def ratios(summary: list[dict]) -> list[dict]:
     """Compare all trolley configurations with the two references, by least ESS per second.
 
-    Parameters
-    ----------
-    summary : list of dict
-        From `summarise`.
-
-    Returns
-    -------
-    list of dict
-        Configuration, reference, ratio of medians, and the least and most that the spreads of
-        both allow; for sampling alone, and with warm compilation where both have that.
+    The least and the most are what the spreads of both allow.
     """
-    by_name = {tuple(one[k] for k in KEY): one for one in summary if one["repeats"]}
-    found = []
+    by_name, found = _by_name(summary), []
     for names, one in by_name.items():
         for name, reference, goal in REFERENCES:
             if names[0] != "trolley" or names == reference or reference not in by_name:
@@ -165,20 +160,12 @@ def ratios(summary: list[dict]) -> list[dict]:
 def agreement(rows: list[dict]) -> list[dict]:
     """Compare the posterior means of the other trolley forms with those of the stock likelihood.
 
-    Parameters
-    ----------
-    rows : list of dict
-        What `run.run` returns; of each form on nutpie's numba backend all seeds are taken together.
-
-    Returns
-    -------
-    list of dict
-        Form, number of means, the largest difference and the root mean square of all, both in
-        Monte Carlo standard errors, and the bound for the largest of so many at the level of 1%.
+    Of each form on nutpie's numba backend all seeds are taken together. Differences are in Monte
+    Carlo standard errors; the bound is for the largest of so many at the level of 1%.
     """
     by_form: dict[str, list[dict]] = {}
     for row in rows:
-        if "means" in row and row["sampler"] == SAMPLER_NUTPIE:
+        if "means" in row and row["sampler"] == NUTPIE:
             by_form.setdefault(row["form"], []).append(row)
     pooled = {
         form: (
@@ -187,11 +174,9 @@ def agreement(rows: list[dict]) -> list[dict]:
         )
         for form, same in by_form.items()
     }
-    stock = pooled.pop(REFERENCES[1][1][1], None)
-    if stock is None:
-        return []
+    stock = pooled.pop(STOCK, None)
     found = []
-    for form, (means, errors) in pooled.items():
+    for form, (means, errors) in pooled.items() if stock else ():
         scores = (means - stock[0]) / np.hypot(errors, stock[1])
         found.append(
             {
@@ -205,18 +190,10 @@ def agreement(rows: list[dict]) -> list[dict]:
     return found
 
 
-def exponent(sizes, values) -> tuple[float, float]:
+def exponent(sizes: ArrayLike, values: ArrayLike) -> tuple[float, float]:
     """Return the exponent of a power law and its standard error: a line through the logarithms.
 
-    Parameters
-    ----------
-    sizes, values : array_like
-        Positive.
-
-    Returns
-    -------
-    exponent, error : float
-        The error is NaN for two points, which any line meets.
+    The error is NaN for two points, which any line meets.
     """
     found = stats.linregress(np.log(sizes), np.log(values))
     return float(found.slope), float(found.stderr) if len(sizes) > 2 else float("nan")
@@ -226,52 +203,71 @@ def exponent(sizes, values) -> tuple[float, float]:
 
 
 def number(value: float) -> str:
-    """Return a number with three digits, or with all before the point.
-
-    Parameters
-    ----------
-    value : float
-
-    Returns
-    -------
-    str
-    """
+    """Return a number with three digits, or with all before the point."""
     if value == 0:
         return "0"
     digits = max(0, 2 - int(np.floor(np.log10(abs(value)))))
     return f"{value:,.{min(digits, 4)}f}"
 
 
-def _with_error(value: float, error: float) -> str:
-    return f"{value:.2f}" + ("" if np.isnan(error) else f" ± {error:.2f}")
-
-
 def cell(spread: dict | None) -> str:
-    """Return a median with the least and the most in brackets; a dash for None.
-
-    Parameters
-    ----------
-    spread : dict or None
-        With median, least, most.
-
-    Returns
-    -------
-    str
-    """
+    """Return a median with the least and the most in brackets; a dash for None."""
     if spread is None:
         return "–"
     low, middle, high = (number(spread[k]) for k in ("least", "median", "most"))
     return middle if low == high == middle else f"{middle} ({low}–{high})"
 
 
-def _markdown_table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def _with_error(value: float, error: float) -> str:
+    return f"{value:.2f}" + ("" if np.isnan(error) else f" ± {error:.2f}")
+
+
+def _median(spread: dict | None) -> str:
+    return "–" if spread is None else number(spread["median"])
+
+
+def _markdown_table(head: list[str], rows: list[list[str]], *, right: int = 0) -> str:
+    """Return a table, of which the last columns, so many as `right` says, are aligned there."""
+    rule = ["---"] * (len(head) - right) + ["---:"] * right
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *rows])
+
+
+#: What stands in the columns of the tables of configurations, which share these functions.
+NAMES = {
+    "model": itemgetter("family"),
+    "form": itemgetter("form"),
+    "sampler": itemgetter("sampler"),
+}
+COMPILE = {
+    "compile cold": lambda one: cell(one["compile_cold_s"]),
+    "compile warm": lambda one: cell(one["compile_warm_s"]),
+}
+RATE = {"ESS/s": lambda one: cell(one["ess_per_s"])}
+GATE = {"gate": lambda one: f"{one['passes']} of {one['repeats']}"}
 
 
 def _settings(one: dict) -> str:
     accept = "" if one["target_accept"] is None else f", accept {one['target_accept']}"
     return f"{one['tune']} + {one['draws']}{accept}"
+
+
+def _gradients(one: dict) -> str:
+    star = "" if one["warmup_counted"] else "*"
+    return cell({k: v / 1000 for k, v in one["gradients"].items()}) + star
+
+
+def _configurations(ones: list[dict], names: dict, results: dict, *, right: int = 0) -> str:
+    """Return a table with a row a configuration; without a fit it has its status for results."""
+    rows = []
+    for one in ones:
+        row = [column(one) for column in names.values()]
+        if one["repeats"]:
+            row += [column(one) for column in results.values()]
+        else:  # the status may hold any error's message
+            status = re.sub(r"([\\`*_$<|~#{}])", r"\\\1", one["status"])
+            row += [status, *["–"] * (len(results) - 1)]
+        rows.append(row)
+    return _markdown_table([*names, *results], rows, right=right)
 
 
 COLUMNS = f"""\
@@ -302,181 +298,244 @@ All numbers are medians over seeds, with the least and the most in brackets. `�
 """
 
 
-def markdown(table: pd.DataFrame, facts: dict) -> str:
-    """Return the text of ``samplers.md``.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Of ``samplers.csv``.
-    facts : dict
-        Of ``samplers.json``: machine, versions, floor, quick.
-
-    Returns
-    -------
-    str
-    """
-    summary = summarise(table)
-    head = [
-        *("model", "form", "sampler", "warm-up + draws", "compile cold", "compile warm", "sample"),
-        *("gradients", "R-hat", "div.", "least ESS", "ESS/s", "ESS/s warm", "ESS/s cold"),
-        *("µs/gradient", "bare", "memory", "gate"),
+def _samplers_md(summary: list[dict], facts: dict) -> str:
+    """Return the text of ``samplers.md``."""
+    results = {
+        **COMPILE,
+        "sample": lambda one: cell(one["sample_s"]),
+        "gradients": _gradients,
+        "R-hat": lambda one: f"{one['max_rhat']:.3f}",
+        "div.": lambda one: str(one["divergences"]),
+        "least ESS": lambda one: cell(one["min_ess"]),
+        **RATE,
+        "ESS/s warm": lambda one: cell(one["ess_per_s_warm"]),
+        "ESS/s cold": lambda one: cell(one["ess_per_s_cold"]),
+        "µs/gradient": lambda one: cell(one["us_per_gradient"]),
+        "bare": lambda one: cell(one["bare_us"]),
+        "memory": lambda one: cell(one["peak_mb"]),
+        **GATE,
+    }
+    compared = [
+        [
+            *(one["form"], one["sampler"], one["against"]),
+            f"{number(one['ratio'])} ({number(one['least'])}–{number(one['most'])})",
+            "" if one["goal"] is None else f"at least {one['goal']}",
+        ]
+        for one in ratios(summary)
     ]
-    rows = []
-    for one in summary:
-        row = [*(one[k] for k in KEY), _settings(one)]
-        if not one["repeats"]:
-            rows.append([*row, one["status"], *["–"] * (len(head) - len(row) - 1)])
-            continue
-        star = "" if one["warmup_counted"] else "*"
-        thousands = {k: v / 1000 for k, v in one["gradients"].items()}
-        row += [cell(one[k]) for k in ("compile_cold_s", "compile_warm_s", "sample_s")]
-        row += [cell(thousands) + star, f"{one['max_rhat']:.3f}", str(one["divergences"])]
-        row += [cell(one[k]) for k in ("min_ess", "ess_per_s", "ess_per_s_warm", "ess_per_s_cold")]
-        row += [cell(one[k]) for k in ("us_per_gradient", "bare_us", "peak_mb")]
-        rows.append([*row, f"{one['passes']} of {one['repeats']}"])
-    parts = ["# Samplers and forms, compared in one run"]
-    if facts["quick"]:
-        parts.append("**A quick run: it shows that the benchmark works; its numbers mean little.**")
-    parts += [
+    quick = "**A quick run: it shows that the benchmark works; its numbers mean little.**"
+    parts = [
+        "# Samplers and forms, compared in one run",
+        *([quick] if facts["quick"] else []),
         "Made by `make bench`. Each configuration has two processes of its own: one for the first "
         "seed, with an empty cache, and one for the others.",
-        _markdown_table(head, rows),
+        _configurations(summary, NAMES | {"warm-up + draws": _settings}, results),
         COLUMNS.strip(),
         "## Least ESS per second, against two references",
         "Ratio of medians, in brackets the least and the most that the spreads of both allow.",
+        _markdown_table(["form", "sampler", "against", "ratio", "goal"], compared),
+        "## Do the forms have one posterior?",
+        *(
+            f"{one['form']}: of {one['means']} posterior means none differs from that with the "
+            f"stock likelihood by more than {one['largest']:.2f} Monte Carlo standard errors "
+            f"(bound for so many at the level of 1%: {one['bound']:.2f}); root mean square "
+            f"{one['root_mean_square']:.2f}."
+            for one in facts["agreement"]
+        ),
+        "## Distance to the floor",
+        _floor(summary, facts),
+        f"Machine: {machine_line(facts['machine'], facts['versions'])}.",
     ]
-    compared = ratios(summary)
-    parts.append(
-        _markdown_table(
-            ["form", "sampler", "against", "ratio", "goal"],
-            [
-                [
-                    *(one["form"], one["sampler"], one["against"]),
-                    f"{number(one['ratio'])} ({number(one['least'])}–{number(one['most'])})",
-                    "" if one["goal"] is None else f"at least {one['goal']}",
-                ]
-                for one in compared
-            ],
-        )
-        if compared
-        else "The references are missing."
-    )
-    parts.append("## Do the forms have one posterior?")
-    parts += [
-        f"{one['form']}: of {one['means']} posterior means none differs from that with the stock "
-        f"likelihood by more than {one['largest']:.2f} Monte Carlo standard errors (bound for so "
-        f"many at the level of 1%: {one['bound']:.2f}); root mean square "
-        f"{one['root_mean_square']:.2f}."
-        for one in facts.get("agreement", [])
-    ]
-    parts += ["## Distance to the floor", floor_words(summary, facts), _machine_words(facts)]
     return "\n\n".join(parts) + "\n"
 
 
-def floor_words(summary: list[dict], facts: dict) -> str:
-    """Return how far the course's trolley form is from a bare loop, in two sentences.
-
-    Parameters
-    ----------
-    summary : list of dict
-        From `summarise`.
-    facts : dict
-        With ``floor``.
-
-    Returns
-    -------
-    str
-    """
-    bare = [one["bare_us"] for one in summary if tuple(one[k] for k in KEY) == COURSE[:3]]
-    if facts["floor"] is None or not bare or bare[0] is None:
+def _floor(summary: list[dict], facts: dict) -> str:
+    """Say how far the course's trolley form is from a bare loop."""
+    bare = _by_name(summary).get(COURSE, {}).get("bare_us")
+    if facts["floor"] is None or bare is None:
         return "Not measured."
     counts, us = facts["floor"]["operations"], facts["floor"]["us"]
     return (
-        f"One log-probability of the course's trolley form with its gradient takes "
-        f"{cell(bare[0])} µs. A bare loop over {facts['floor']['ratings']:,} ratings with "
+        f"One log-probability of the course's trolley form with its gradient takes {cell(bare)} "
+        f"µs. A bare loop over {facts['floor']['ratings']:,} ratings with "
         f"{counts['multiplications']} multiplications and {counts['divisions']} division each, "
         f"{counts['logarithms']:,} logarithms and {counts['exponentials']:,} exponentials in all "
-        f"takes {number(us)} µs: the model takes {bare[0]['median'] / us:.1f} times as long."
+        f"takes {number(us)} µs: the model takes {bare['median'] / us:.1f} times as long."
     )
 
 
-def _machine_words(facts: dict) -> str:
-    return f"Machine: {machine_line(facts['machine'], facts['versions'])}."
+def _growth_tables(growth: pd.DataFrame, *, right: int = 0) -> dict[str, str]:
+    """Return a table of sizes and exponents for each thing that grows."""
+    found = {}
+    for what, part in growth.groupby("what", sort=False):
+        rows = [
+            [str(row["times"]), f"{row['parameters']:,}", *(number(row[k]) for k in GROWING)]
+            for _, row in part.iterrows()
+        ]
+        if len(part) > 1:
+            fitted = [exponent(part["times"], part[k]) for k in GROWING]
+            rows.append(["exponent", "", *(_with_error(*each) for each in fitted)])
+        head = ["times", "unconstrained parameters", *GROWING.values()]
+        found[what] = _markdown_table(head, rows, right=right)
+    return found
 
 
-def growth_markdown(table: pd.DataFrame, facts: dict) -> str:
-    """Return the text of ``growth.md``.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Of ``growth.csv``.
-    facts : dict
-        Of ``samplers.json``.
-
-    Returns
-    -------
-    str
-    """
+def _growth_md(growth: pd.DataFrame, facts: dict) -> str:
+    """Return the text of ``growth.md``."""
     parts = [
         "# Growth with the number of people and of tanks",
         "Made by `make bench`: the course's forms on nutpie's numba backend, each size in a "
         f"process of its own with an empty cache; {CHAINS} chains on {CORES} cores, "
-        f"{table['tune'].iloc[0]} steps of warm-up and {table['draws'].iloc[0]} draws, too few to "
-        "judge by and enough for the time of a gradient. People are new people: the design of the "
-        "331 is repeated, effects are drawn from the population and ratings from the model. Tanks "
-        "likewise.",
+        f"{growth['tune'].iloc[0]} steps of warm-up and {growth['draws'].iloc[0]} draws, too few "
+        "to judge by and enough for the time of a gradient. People are new people: the design of "
+        "the 331 is repeated, effects are drawn from the population and ratings from the model. "
+        "Tanks likewise.",
     ]
-    for what, rows in table.groupby("what", sort=False):
-        lines = [
-            [str(row["times"]), f"{row['parameters']:,}", *(number(row[k]) for k in GROWING)]
-            for _, row in rows.iterrows()
-        ]
-        if len(rows) > 1:
-            fitted = [exponent(rows["times"], rows[k]) for k in GROWING]
-            lines.append(["exponent", "", *(_with_error(*each) for each in fitted)])
-        parts += [
-            f"## {what.capitalize()}",
-            _markdown_table(["times", "unconstrained parameters", *GROWING.values()], lines),
-        ]
+    for what, table in _growth_tables(growth).items():
+        parts += [f"## {what.capitalize()}", table]
     parts += [
         "The exponent is the slope of a line through the logarithms, with its standard error: what "
         "is constant at small sizes (Python and its packages in memory, the start of the sampler) "
         "pulls it down.",
-        _machine_words(facts),
+        f"Machine: {machine_line(facts['machine'], facts['versions'])}.",
     ]
     return "\n\n".join(parts) + "\n"
 
 
+# --- The page --------------------------------------------------------------------------------
+
+
+class UnfoundedError(ValueError):
+    """The page on samplers says what the results do not; the text names it."""
+
+
+def _rate(one: dict, key: str = "ess_per_s") -> float:
+    return one[key]["median"]
+
+
+def check_claims(summary: list[dict], growth: pd.DataFrame, facts: dict) -> None:
+    """Raise `UnfoundedError` where the results do not bear what publish/pages/samplers.md says."""
+    found = _by_name(summary)
+    small = ("reed frogs", "confounds, latent Mundlak")
+    needed = (*LADDER, *((family, "course", NUTPIE) for family in small))
+    if missing := [name for name in needed if name not in found]:
+        raise UnfoundedError(
+            f"The page on samplers needs a fit of {', '.join(missing[0])}, and the results have "
+            "none: run `make bench` again."
+        )
+    claims = {}
+    for name, one in found.items():
+        family, form, sampler = name
+        best = found.get((family, form, NUTPIE))
+        # the page says who samples faster and compiles longer
+        long_run = family == "reed frogs" and sampler in ("NumPyro", "BlackJAX")
+        for key in ("ess_per_s", "ess_per_s_warm"):
+            if best and sampler in SAMPLERS and sampler != NUTPIE and one[key] and best[key]:
+                ahead = not (long_run and key == "ess_per_s")
+                claims[f"{'in front of' if ahead else 'behind'} {', '.join(name)}: {key}"] = (
+                    _rate(best, key) > _rate(one, key)
+                ) == ahead
+        if sampler in VARIANTS:
+            slower = _rate(one) < _rate(found[COURSE])
+            claims[f"{sampler} does not help"] = slower or one["passes"] < one["repeats"]
+        if sampler == "nutpie, JAX":
+            others = [_rate(other) for key, other in found.items() if key[0] == family]
+            claims[f"nutpie on JAX is the slowest: {family}"] = _rate(one) == min(others)
+    for slow, fast in pairwise(LADDER):
+        claims[f"{', '.join(fast)} is a step forward"] = _rate(found[slow]) < _rate(found[fast])
+    for what, part in growth.groupby("what"):
+        for key, low, high in (("bare_us", 0.8, 1.2), ("compile_s", -0.2, 0.2)):
+            claims[f"growth of {key} with {what}"] = (
+                low < exponent(part["times"], part[key])[0] < high
+            )
+    for one in facts["agreement"]:
+        claims[f"the posterior is the same: {one['form']}"] = one["largest"] < one["bound"]
+    if wrong := [claim for claim, holds in claims.items() if not holds]:
+        raise UnfoundedError(
+            f"publish/pages/samplers.md says what the results do not: {wrong[0]}. Change the page, "
+            "and this claim in benchmarks/report.py."
+        )
+
+
+def page(summary: list[dict], growth: pd.DataFrame, facts: dict) -> dict[str, str]:
+    """Return what fills the blanks of publish/pages/samplers.md, by name, in Markdown."""
+    check_claims(summary, growth, facts)
+    found = _by_name(summary)
+    ours, frogs = found[COURSE], found["reed frogs", "course", NUTPIE]
+    agree = next(one for one in facts["agreement"] if one["form"] == OURS)
+    textbook = found[TEXTBOOK]
+    on_jax = [
+        _rate(one, key)
+        for name, one in found.items()
+        if name[2] in ("NumPyro", "BlackJAX")
+        for key in ("compile_cold_s", "compile_warm_s")
+        if one[key]
+    ]
+    return {
+        "samplers": _comparison(summary),
+        "ladder": _steps(
+            [found[name] for name in LADDER if name in found],
+            {k: NAMES[k] for k in ("form", "sampler")},
+        ),
+        "tried": _steps(
+            [ours, *(one for one in summary if one["sampler"] in VARIANTS)],
+            {"sampler": NAMES["sampler"]},
+        ),
+        **{f"growth_{what}": table for what, table in _growth_tables(growth, right=6).items()},
+        "jax_compile": f"{min(on_jax):.0f} to {max(on_jax):.0f}" if on_jax else "an unknown time",
+        "nutpie_gain": f"{_rate(textbook) / _rate(found[NUTS]):.1f}",
+        "form_gain": f"{_rate(found[PLAIN]) / _rate(textbook):.0f}",
+        "likelihood_gain": f"{_rate(ours) / _rate(found[PLAIN]):.0f}",
+        "frogs_compile": f"{_rate(frogs, 'compile_warm_s'):.1f}",
+        "frogs_cold": f"{_rate(frogs, 'compile_cold_s'):.1f}",
+        "frogs_sample": f"{_rate(frogs, 'sample_s'):.1f}",
+        "ours_sample": _median(ours["sample_s"]),
+        "agree_count": str(agree["means"]),
+        "agree_worst": f"{agree['largest']:.1f}",
+        "agree_bound": f"{agree['bound']:.1f}",
+        "floor": _floor(summary, facts),
+        "machine": machine_line(facts["machine"], facts["versions"]) + ".",
+    }
+
+
+def _comparison(summary: list[dict]) -> str:
+    families = list(dict.fromkeys(one["family"] for one in summary))
+    ones = sorted(summary, key=lambda one: families.index(one["family"]))
+    ones = [one for one in ones if one["sampler"] in SAMPLERS and one["form"] != CENTRED]
+    results = {
+        **COMPILE,
+        "sample": lambda one: _median(one["sample_s"]),
+        **RATE,
+        "ESS/s warm": lambda one: _median(one["ess_per_s_warm"]),
+        "memory": lambda one: _median(one["peak_mb"]),
+        **GATE,
+    }
+    return _configurations(ones, NAMES, results, right=len(results))
+
+
+def _steps(ones: list[dict], names: dict) -> str:
+    """Return a table that compares configurations with the first of them."""
+    results = {
+        "µs a gradient": lambda one: cell(one["bare_us"]),
+        **RATE,
+        "times the first": lambda one: number(_rate(one) / _rate(ones[0])),
+        **GATE,
+    }
+    return _configurations(ones, names, results, right=len(results))
+
+
 # --- Figures ---------------------------------------------------------------------------------
 
-_KINDS = (  # key, legend, marker, colour of the style sheet, filled
+_KINDS = (  # key, legend, marker, color of the style sheet, filled
     ("ess_per_s", "sampling alone", "o", "C0", True),
     ("ess_per_s_warm", "with compilation, warm", "s", "C1", False),
     ("ess_per_s_cold", "with compilation, cold", "^", "C5", False),
 )
 
 
-def draw_samplers(summary: list[dict], axes=None):
-    """Draw least ESS per second, with and without compilation; variants of a sampler are left out.
-
-    Parameters
-    ----------
-    summary : list of dict
-        From `summarise`, or from ``samplers.json``.
-    axes : sequence of matplotlib.axes.Axes, optional
-        One for each model; a new figure by default.
-
-    Returns
-    -------
-    list of matplotlib.axes.Axes
-    """
-    import matplotlib.pyplot as plt
-
-    import utils
-
-    families = {}
+def draw_samplers(summary: list[dict]) -> Figure:
+    """Draw least ESS per second, with and without compilation, without a sampler's variants."""
+    families: dict[str, list[dict]] = {}
     for one in (one for one in summary if one["sampler"] in SAMPLERS):
         families.setdefault(one["family"], []).append(one)
     # inches of a row: three lines of label where a model has several forms, or one
@@ -485,31 +544,24 @@ def draw_samplers(summary: list[dict], axes=None):
         (0.85 if many else 0.5) * len(ones) + 0.5
         for many, ones in zip(several, families.values(), strict=True)
     ]
-    if axes is None:
-        _, axes = plt.subplots(
-            len(families),
-            figsize=(7, 1.7 + sum(heights) + 0.3 * len(heights)),
-            sharex=True,
-            squeeze=False,
-            height_ratios=heights,
-        )
-        axes = axes[:, 0]
-    for ax, many, (family, ones) in zip(axes, several, families.items(), strict=True):
+    figure, axes = plt.subplots(
+        len(families),
+        figsize=(7, 1.7 + sum(heights) + 0.3 * len(heights)),
+        sharex=True,
+        squeeze=False,
+        height_ratios=heights,
+    )
+    for ax, many, (family, ones) in zip(axes[:, 0], several, families.items(), strict=True):
         ax.set_xscale("log")
         for place, one in enumerate(ones):
             if not one["repeats"]:
-                ax.annotate(
-                    one["status"].partition(":")[0],
-                    (0.02, place),
-                    xycoords=("axes fraction", "data"),
-                    va="center",
-                    fontsize="small",
-                )
+                at = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": "small"}
+                ax.annotate(one["status"].partition(":")[0], (0.02, place), **at)
                 continue
             for key, _, marker, color, filled in _KINDS:
                 if one[key] is not None:
                     low, middle, high = (one[key][k] for k in ("least", "median", "most"))
-                    utils.plot_errorbar(
+                    plot_errorbar(
                         *([middle], [place], [low], [high]),
                         ax=ax,
                         orientation="horizontal",
@@ -529,51 +581,24 @@ def draw_samplers(summary: list[dict], axes=None):
         ax.set_ylim(len(ones) - 0.4, -0.6)
         ax.set_title(family, loc="left")
         ax.grid(visible=False, axis="y")
-    axes[-1].set_xlabel("least ESS per second")
-    handles = [
-        plt.Line2D(
-            [],
-            [],
-            linestyle="none",
-            marker=marker,
-            color=color,
-            markerfacecolor=color if filled else "white",
-            markersize=8,
-            label=label,
-        )
-        for _, label, marker, color, filled in _KINDS
-    ]
-    axes[0].figure.legend(handles=handles, loc="outside upper center", ncols=1, frameon=False)
-    return list(axes)
+    axes[-1, 0].set_xlabel("least ESS per second")
+    handles = []
+    for _, label, marker, color, filled in _KINDS:
+        look = {"color": color, "markerfacecolor": color if filled else "white", "markersize": 8}
+        handles.append(plt.Line2D([], [], linestyle="none", marker=marker, label=label, **look))
+    figure.legend(handles=handles, loc="outside upper center", ncols=1, frameon=False)
+    return figure
 
 
-def draw_growth(table: pd.DataFrame, axes=None):
-    """Draw time of a bare gradient, seconds to compile and memory against size, with fitted lines.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Of ``growth.csv``.
-    axes : array of matplotlib.axes.Axes, optional
-        Three rows, and a column for each thing that grows; a new figure by default.
-
-    Returns
-    -------
-    ndarray of matplotlib.axes.Axes
-    """
-    import matplotlib.pyplot as plt
-    from matplotlib.ticker import LogLocator, ScalarFormatter
-
-    import utils
-
+def draw_growth(growth: pd.DataFrame) -> Figure:
+    """Draw time of a bare gradient, seconds to compile and memory against size, with lines."""
     shown = {"bare_us": "µs a gradient", "compile_s": "compile, s", "peak_mb": "memory, MB"}
-    things = list(table["what"].unique())
-    if axes is None:
-        _, axes = plt.subplots(
-            len(shown), len(things), figsize=(7, 8.5), sharex="col", sharey="row", squeeze=False
-        )
+    things = list(growth["what"].unique())
+    figure, axes = plt.subplots(
+        len(shown), len(things), figsize=(7, 8.5), sharex="col", sharey="row", squeeze=False
+    )
     for column, what in enumerate(things):
-        rows = table[table["what"] == what]
+        rows = growth[growth["what"] == what]
         times = rows["times"].to_numpy(float)
         for ax, (key, label) in zip(axes[:, column], shown.items(), strict=True):
             values = rows[key].to_numpy(float)
@@ -582,9 +607,9 @@ def draw_growth(table: pd.DataFrame, axes=None):
             if len(rows) > 1:
                 slope, error = exponent(times, values)
                 fitted = np.exp(np.log(values).mean() + slope * np.log(times / stats.gmean(times)))
-                utils.plot_line(times, fitted, ax=ax, color="C1", linewidth=2)
+                plot_line(times, fitted, ax=ax, color="C1", linewidth=2)
                 ax.set_title(f"exponent {_with_error(slope, error)}", fontsize=12, loc="left")
-            utils.plot_scatter(times, values, ax=ax, color="C0", size=8, fill="white")
+            plot_scatter(times, values, ax=ax, color="C0", size=8, fill="white")
             ax.set_xticks(times, [f"{value:.0f}" for value in times])
             ax.minorticks_off()
             ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -596,19 +621,14 @@ def draw_growth(table: pd.DataFrame, axes=None):
         low, high = ax.get_ylim()
         middle, half = np.sqrt(low * high), max(np.sqrt(high / low), 2.5)
         ax.set_ylim(middle / half, middle * half)
-    return axes
+    return figure
 
 
-def _png(draw, *data) -> bytes:
-    import matplotlib.pyplot as plt
-
-    import utils
-
-    with plt.style.context(utils.STYLE_PATH):
-        axes = np.ravel(draw(*data))
-        stream = io.BytesIO()
-        axes[0].figure.savefig(stream, format="png", metadata={"Software": None})
-        plt.close(axes[0].figure)
+def _png(draw: Callable[..., Figure], data: list[dict] | pd.DataFrame) -> bytes:
+    with plt.style.context(STYLE_PATH):
+        figure, stream = draw(data), io.BytesIO()
+        figure.savefig(stream, format="png", metadata={"Software": None})
+        plt.close(figure)
     return stream.getvalue()
 
 
@@ -625,38 +645,8 @@ def _table(rows: list[dict], columns: list[str]) -> pd.DataFrame:
     return pd.read_csv(io.StringIO(text))
 
 
-def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
-    """Read results that `write` stored.
-
-    Parameters
-    ----------
-    folder : Path
-
-    Returns
-    -------
-    fits, growth : pandas.DataFrame
-    facts : dict
-    """
-    fits, growth = (pd.read_csv(folder / f"{name}.csv") for name in ("samplers", "growth"))
-    return fits, growth, json.loads((folder / "samplers.json").read_text(encoding="utf-8"))
-
-
-def write(rows: list[dict], facts: dict, folder: Path) -> list[str]:
-    """Write the tables and figures of a run.
-
-    Parameters
-    ----------
-    rows : list of dict
-        What `run.run` returns.
-    facts : dict
-        machine, versions, quick.
-    folder : Path
-
-    Returns
-    -------
-    list of str
-        Names of the files.
-    """
+def tables(rows: list[dict], facts: dict) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
+    """Return fits, growth and all facts of a run, from its rows and its machine."""
     by_kind = {kind: [r for r in rows if r["kind"] == kind] for kind in ("fit", "growth", "floor")}
     floor = next(iter(by_kind["floor"]), None)
     facts = facts | {
@@ -665,20 +655,46 @@ def write(rows: list[dict], facts: dict, folder: Path) -> list[str]:
         "agreement": agreement(by_kind["fit"]),
         "floor": floor and {k: floor[k] for k in ("ratings", "operations", "us")},
     }
-    files: dict[str, str | bytes] = {}
-    if by_kind["fit"]:
-        fits = _table(by_kind["fit"], FIT_COLUMNS)
-        files["samplers.csv"] = fits.to_csv(index=False, lineterminator="\n")
-        files["samplers.md"] = markdown(fits, facts)
-        summary = summarise(fits)
-        files["samplers.png"] = _png(draw_samplers, summary)
-        whole = facts | {"summary": summary, "ratios": ratios(summary)}
-        files["samplers.json"] = json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
-    if by_kind["growth"]:
-        growth = _table(by_kind["growth"], GROWTH_COLUMNS)
-        files["growth.csv"] = growth.to_csv(index=False, lineterminator="\n")
-        files["growth.md"] = growth_markdown(growth, facts)
-        files["growth.png"] = _png(draw_growth, growth)
-    for name, content in files.items():
+    fits, growth = _table(by_kind["fit"], FIT_COLUMNS), _table(by_kind["growth"], GROWTH_COLUMNS)
+    return fits, growth, facts
+
+
+def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
+    """Read again what `write` stored of `tables`."""
+    fits, growth = (pd.read_csv(folder / f"{name}.csv") for name in ("samplers", "growth"))
+    return fits, growth, json.loads((folder / "samplers.json").read_text(encoding="utf-8"))
+
+
+def texts(fits: pd.DataFrame, growth: pd.DataFrame, facts: dict) -> dict[str, str]:
+    """Return the files of the results that are text, by name; the page's is not among them."""
+    summary = summarise(fits)
+    whole = facts | {"summary": summary, "ratios": ratios(summary)}
+    found = {
+        "samplers.csv": fits.to_csv(index=False, lineterminator="\n"),
+        "samplers.json": json.dumps(whole, indent=1, ensure_ascii=False) + "\n",
+        "samplers.md": _samplers_md(summary, facts),
+        "growth.csv": growth.to_csv(index=False, lineterminator="\n"),
+    }
+    return found | ({"growth.md": _growth_md(growth, facts)} if len(growth) else {})
+
+
+def page_json(fits: pd.DataFrame, growth: pd.DataFrame, facts: dict) -> str:
+    """Return the text of ``page.json``; raise where the page says what the results do not."""
+    blanks = page(summarise(fits), growth, facts)
+    return json.dumps(blanks, indent=1, ensure_ascii=False) + "\n"
+
+
+def write(folder: Path, fits: pd.DataFrame, growth: pd.DataFrame, facts: dict) -> None:
+    """Store tables and figures; then, of a full run, what the page needs, if it bears the page."""
+    for name, content in texts(fits, growth, facts).items():
         store(folder / name, content)
-    return sorted(files)
+    store(folder / "samplers.png", _png(draw_samplers, summarise(fits)))
+    if len(growth):
+        store(folder / "growth.png", _png(draw_growth, growth))
+    (folder / "page.json").unlink(missing_ok=True)
+    if not facts["quick"]:
+        store(folder / "page.json", page_json(fits, growth, facts))
+
+
+if __name__ == "__main__":
+    write(RESULTS, *read(RESULTS))

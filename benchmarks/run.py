@@ -1,6 +1,6 @@
 """Compare samplers and forms of the course's models, on this machine: `make bench`.
 
-run.py [--quick] [--into DIR]
+python -m benchmarks.run [--quick] [--into DIR]
 
 Every configuration has two processes of its own: the first, for one seed, finds PyTensor's cache
 empty; the second, for the other seeds, finds what the first left. Finished rows are kept in
@@ -22,210 +22,107 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks import common, report
-from benchmarks.measure import OPERATIONS, SAMPLERS, VARIANTS, sampler_of
+from benchmarks.measure import NUTPIE, OPERATIONS, SAMPLERS, VARIANTS
+from benchmarks.models import CENTRED, OURS, STOCK
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
+ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "_build" / "bench"
 #: What changes numbers; with the versions, the key of the rows that are kept.
 CODE = (
     "benchmarks/measure.py",
     "benchmarks/models.py",
-    "compile_cache.py",
-    "ordered_logit.py",
-    "utils.py",
+    "rethinking/**/*.py",
     "studies/random_confounds.py",
+    "studies/confound_fits.py",
     "notebooks/12-Multilevel_Models.md",
 )
 MINUTES = {False: 20, True: 3}  # quick or not
-SLOW = 60  # a fit that takes longer is made once
 
-
-@dataclass(frozen=True)
-class Configuration:
-    """A form of a model, a sampler and its settings."""
-
-    family: str
-    form: str
-    sampler: str
-    draws: int
-    tune: int
-    target_accept: float | None = None
-    repeats: int = 5
-    limit: int = 120  # seconds a process may take
-
-    @property
-    def name(self) -> str:
-        """Name in messages."""
-        return f"{self.family}, {self.form}, {self.sampler}"
-
-
-def configurations(quick: bool) -> list[Configuration]:
-    """Return what is compared, the most wanted first.
-
-    Draws and warm-up of a small family are the same for every sampler. For the trolley ratings
-    those of nutpie are lecture 12's, the reference, PyMC's NUTS on the textbook form, has PyMC's
-    own, and the slow ones have few. Other settings are the sampler's own.
-
-    Parameters
-    ----------
-    quick : bool
-
-    Returns
-    -------
-    list of Configuration
-    """
-    ours, stock = "sum to zero, ordered_logit", "sum to zero, stock likelihood"
-    centred = f"{ours}, centred predictors"
-    if quick:
-        few = {"draws": 100, "tune": 100, "repeats": 1, "limit": 40}
-        return [
-            Configuration("trolley", ours, "nutpie, numba", **few | {"repeats": 2}),
-            *(Configuration("reed frogs", "course", sampler, **few) for sampler in SAMPLERS),
-            Configuration("confounds, latent Mundlak", "course", "nutpie, numba", **few),
-        ]
-    return [
-        Configuration("trolley", ours, "nutpie, numba", 2000, 500),
-        Configuration("trolley", "textbook", "PyMC", 1000, 1000, repeats=1, limit=420),
-        Configuration("trolley", stock, "nutpie, numba", 2000, 500),
-        Configuration("trolley", centred, "nutpie, numba", 2000, 500),
-        *(
-            Configuration("trolley", ours, variant, 2000, 500, repeats=2, limit=15)
-            for variant in VARIANTS
-        ),
-        *(Configuration("reed frogs", "course", sampler, 1000, 500) for sampler in SAMPLERS),
-        *(
-            Configuration("confounds, latent Mundlak", "course", sampler, 500, 500, 0.95)
-            for sampler in SAMPLERS
-        ),
-        Configuration("trolley", "textbook", "nutpie, numba", 500, 500, repeats=1),
-        *(
-            Configuration("trolley", stock, sampler, 100, 100, repeats=1, limit=60)
-            for sampler in ("NumPyro", "BlackJAX")
-        ),
-    ]
-
-
-def sizes(quick: bool) -> dict[str, tuple[int, ...]]:
-    """Return how many times as large the growing models get.
-
-    Parameters
-    ----------
-    quick : bool
-
-    Returns
-    -------
-    dict of str to tuple of int
-    """
-    if quick:
-        return {"tanks": (1, 4)}
-    return {"people": (1, 2, 4, 8, 16), "tanks": (1, 4, 16, 64)}
+#: Family, form, samplers, warm-up, draws, acceptance, fits, seconds a fit may take; the most
+#: wanted first. Draws and warm-up of a small family are the same for every sampler. For the
+#: trolley ratings those of nutpie are lecture 12's, the reference, PyMC's NUTS on the textbook
+#: form, has PyMC's own, and the slow ones have few. What takes a minute is fitted once. Other
+#: settings are the sampler's own.
+FULL = (
+    ("trolley", OURS, (NUTPIE,), 500, 2000, None, 5, 120),
+    ("trolley", "textbook", ("PyMC",), 1000, 1000, None, 1, 420),
+    ("trolley", STOCK, (NUTPIE,), 500, 2000, None, 1, 120),
+    ("trolley", CENTRED, (NUTPIE,), 500, 2000, None, 5, 120),
+    ("trolley", OURS, tuple(VARIANTS), 500, 2000, None, 2, 15),
+    ("reed frogs", "course", SAMPLERS, 500, 1000, None, 5, 120),
+    ("confounds, latent Mundlak", "course", SAMPLERS, 500, 500, 0.95, 5, 120),
+    ("trolley", "textbook", (NUTPIE,), 500, 500, None, 1, 120),
+    ("trolley", STOCK, ("NumPyro", "BlackJAX"), 100, 100, None, 1, 60),
+)
+QUICK = (
+    ("trolley", OURS, (NUTPIE,), 100, 100, None, 2, 40),
+    ("reed frogs", "course", SAMPLERS, 100, 100, None, 1, 40),
+    ("confounds, latent Mundlak", "course", (NUTPIE,), 100, 100, None, 1, 40),
+)
+#: How many times as large the growing models get, quick or not.
+SIZES = {
+    False: {"people": (1, 2, 4, 8, 16), "tanks": (1, 4, 16, 64)},
+    True: {"tanks": (1, 4)},
+}
 
 
 def tasks(quick: bool) -> list[dict]:
-    """Return everything to measure, in order: what `measure.row_of` takes.
+    """Return everything to measure, in order: what `measure.rows_of` takes.
 
-    Parameters
-    ----------
-    quick : bool
-
-    Returns
-    -------
-    list of dict
-        With ``group`` (a configuration), ``cache`` (what shares one), ``label`` and ``limit``
-        besides.
+    ``name`` is shared by the processes of a configuration, ``cache`` by those that find one
+    another's cache; the first seed empties it.
     """
-    fits, found = [], []
-    for place, each in enumerate(configurations(quick)):
-        settings = asdict(each)
-        limit, repeats = settings.pop("limit"), settings.pop("repeats")
-        for cache, seeds in (("cold", [1]), ("warm", list(range(2, repeats + 1)))):
-            own = {"kind": "fit", **settings, "seeds": seeds}
-            label = f"{each.name}, cache {cache}"
-            one = {"group": each.name, "label": label, "limit": limit * len(seeds), "task": own}
+    found = []
+    for family, form, samplers, tune, draws, accept, fits, limit in QUICK if quick else FULL:
+        for sampler in samplers:
+            one = {"kind": "fit", "family": family, "form": form, "sampler": sampler}
+            one |= {"tune": tune, "draws": draws, "target_accept": accept}
+            one["name"] = f"{family}, {form}, {sampler}"
             # a variant finds what its sampler left: the compiled model is the same
-            one["cache"] = each.name.replace(each.sampler, sampler_of(each.sampler))
-            if seeds and not (each.sampler in VARIANTS and cache == "cold"):
-                fits.append((place, one))
-    for what, times in sizes(quick).items():
-        for many in times:
-            own = {"kind": "growth", "what": what, "times": many, "seeds": [1]}
-            own |= {"draws": 100, "tune": 100, "target_accept": None}
-            label = f"growth, {what} x {many}"
-            one = {"group": label, "cache": what, "label": label, "limit": 90, "task": own}
-            found.append(one)
-    floor = {"kind": "floor", "ratings": 9930, "operations": OPERATIONS}
-    one = {"group": "floor", "cache": "floor", "label": "floor", "limit": 60, "task": floor}
-    found.insert(0, one)
-    # the comparison of the goals first, then growth, then the other samplers
-    first = [task for place, task in fits if place < 4]
-    return first + found + [task for place, task in fits if place >= 4]
+            one["cache"] = f"{family}, {form}, {NUTPIE if sampler in VARIANTS else sampler}"
+            for seeds in ([] if sampler in VARIANTS else [1], list(range(2, fits + 1))):
+                if seeds:
+                    found.append(one | {"seeds": seeds, "limit": limit * len(seeds)})
+    floor = {"kind": "floor", "name": "floor", "cache": "floor", "seeds": [1], "limit": 60}
+    found.append(floor | {"ratings": 9930, "operations": OPERATIONS})
+    for what, sizes in SIZES[quick].items():
+        for times in sizes:
+            one = {"kind": "growth", "what": what, "times": times, "sampler": NUTPIE}
+            one |= {"tune": 100, "draws": 100, "target_accept": None, "seeds": [1], "limit": 90}
+            found.append(one | {"name": f"growth, {what} x {times}", "cache": what})
+    return found
 
 
-def key(quick: bool) -> str:
-    """Return what says whether rows of an earlier run may be used.
-
-    Parameters
-    ----------
-    quick : bool
-
-    Returns
-    -------
-    str
-    """
-    digest = hashlib.sha256(repr((quick, common.versions(), common.machine())).encode())
-    for name in CODE:
-        path = ROOT / name
-        digest.update(path.read_bytes() if path.is_file() else b"")
+def key() -> str:
+    """Return what says whether rows of an earlier run may be used."""
+    digest = hashlib.sha256(repr((common.versions(), common.machine())).encode())
+    for pattern in CODE:
+        paths = sorted(ROOT.glob(pattern))
+        if not paths:
+            raise FileNotFoundError(f"There is no {pattern}: mend CODE in benchmarks/run.py.")
+        for path in paths:
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 
 def environment(compiledir: Path) -> dict[str, str]:
-    """Return the variables of a process that measures.
-
-    Parameters
-    ----------
-    compiledir : Path
-        PyTensor's cache for it.
-
-    Returns
-    -------
-    dict of str to str
-    """
+    """Return the variables of a process that measures, with PyTensor's cache for it."""
     # JAX's own cache is off unless it is asked for; a reader's setting would be no default
     own = {k: v for k, v in os.environ.items() if not k.startswith("JAX_COMPILATION_CACHE")}
     flags = [own.get("PYTENSOR_FLAGS"), f"base_compiledir={compiledir}"]
-    return own | {
-        "OMP_NUM_THREADS": "1",
-        "PYTENSOR_FLAGS": ",".join(filter(None, flags)),
-        "PYTHONPATH": str(ROOT),
-    }
+    return own | {"OMP_NUM_THREADS": "1", "PYTENSOR_FLAGS": ",".join(filter(None, flags))}
 
 
 def measure_apart(task: dict, rows: Path, compiledir: Path, limit: float) -> str | None:
-    """Run one task in a process of its own, for at most so many seconds.
+    """Run one task in a process of its own, which writes rows, for at most so many seconds.
 
-    Parameters
-    ----------
-    task : dict
-    rows : Path
-        File to which the process adds.
-    compiledir : Path
-    limit : float
-
-    Returns
-    -------
-    str or None
-        Status, where the process did not come to its end.
+    Returns a status, where the process did not come to its end.
     """
-    asked = rows.with_suffix(".task")
-    common.store(asked, json.dumps(task))
     with subprocess.Popen(
-        [sys.executable, str(HERE / "measure.py"), str(asked), str(rows)],
+        [sys.executable, "-m", "benchmarks.measure", json.dumps(task), str(rows)],
         cwd=ROOT,
         env=environment(compiledir),
         stdout=subprocess.DEVNULL,
@@ -242,77 +139,49 @@ def measure_apart(task: dict, rows: Path, compiledir: Path, limit: float) -> str
     return f"skipped: broken here, its process ended with code {code}" if code else None
 
 
+def _read(path: Path) -> list[dict]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+
+
 def run(todo: list[dict], folder: Path, seconds: float) -> tuple[list[dict], bool]:
-    """Measure what is not there yet, as far as the time goes.
+    """Measure what is not in the folder yet, as far as the time goes.
 
-    Parameters
-    ----------
-    todo : list of dict
-        From `tasks`.
-    folder : Path
-        Holds the finished rows.
-    seconds : float
-
-    Returns
-    -------
-    rows : list of dict
-        Task and result, in one.
-    complete : bool
-        Whether there was time for all.
+    Returns rows, each with its task, and whether there was time for all. The second process of a
+    configuration whose first one failed is not started.
     """
-    all_rows, closed, complete = [], set(), True
-    start = time.monotonic()
-    last = {each["cache"]: each for each in todo}
-    for number, each in enumerate(todo, start=1):
-        group, task = each["group"], each["task"]
-        if group in closed:
+    end = time.monotonic() + seconds
+    all_rows, failed, complete = [], set(), True
+    for number, task in enumerate(todo, start=1):
+        if task["name"] in failed:
             continue
-        path = folder / (re.sub(r"\W+", "-", each["label"]) + f"-{_hash(task)}.json")
-        compiledir = folder / "caches" / re.sub(r"\W+", "-", each["cache"])
-        rows = _finished(path)
-        print(f"[{number}/{len(todo)}] {each['label']}: ", end="", flush=True)
-        seeds = task.get("seeds", [None])[len(rows) :]
-        if not seeds or (rows and rows[-1]["status"] != "ok"):
+        seeds = ", ".join(map(str, task["seeds"]))
+        print(f"[{number}/{len(todo)}] {task['name']}, seeds {seeds}: ", end="", flush=True)
+        path = folder / f"{hashlib.sha256(json.dumps(task).encode()).hexdigest()[:12]}.json"
+        rows = _read(path)
+        if rows:
             print("from an earlier run", flush=True)
         else:
-            began = time.monotonic()
-            left = seconds - (began - start)
-            own = task | {"seeds": seeds} if "seeds" in task else task
-            if not rows and seeds[0] in (None, 1):  # an interrupted one left half of it
+            part, began = path.with_suffix(".part"), time.monotonic()
+            left = end - began
+            compiledir = folder / "caches" / re.sub(r"\W+", "-", task["cache"])
+            part.unlink(missing_ok=True)
+            if 1 in task["seeds"]:
                 shutil.rmtree(compiledir, ignore_errors=True)
-            limit = min(each["limit"], left)
-            status = measure_apart(own, path, compiledir, limit) if left > 5 else "no time"
-            rows = _finished(path, keep=True)
-            if status and left <= each["limit"]:
+            limit = min(task["limit"], left)
+            status = measure_apart(task, part, compiledir, limit) if left > 5 else "no time"
+            rows = _read(part)
+            if status and left <= task["limit"]:
                 rows.append({"status": "not run: the time was over"})
                 complete = False
-            elif status:
-                rows.append({"status": status})
+            else:
+                rows += [{"status": status}] if status else []
                 common.store(path, json.dumps(rows))
             print(f"{rows[-1]['status']}, {time.monotonic() - began:.0f} s", flush=True)
-        good = [row for row in rows if row["status"] == "ok"]
-        if not good and task["kind"] == "fit" and group not in {row["group"] for row in all_rows}:
-            good = rows[-1:]  # of a fit without any numbers, its status
-        all_rows += [task | {"group": group} | row for row in good]
-        slow = any(row.get("sample_s", 0) > SLOW for row in good)
-        if rows[-1]["status"] != "ok" or (slow and task["kind"] == "fit"):
-            closed.add(group)
-        if each is last[each["cache"]]:
-            shutil.rmtree(compiledir, ignore_errors=True)
+        if rows[-1]["status"] != "ok":
+            failed.add(task["name"])
+        # of a fit, its failure is a result, too
+        all_rows += [task | row for row in rows if row["status"] == "ok" or task["kind"] == "fit"]
     return all_rows, complete
-
-
-def _hash(task: dict) -> str:
-    return hashlib.sha256(json.dumps(task, sort_keys=True).encode()).hexdigest()[:8]
-
-
-def _finished(path: Path, *, keep: bool = False) -> list[dict]:
-    """Return the rows of a file; without those of what was broken, unless they are to be kept."""
-    rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    if not keep and any(row["status"].startswith("skipped") for row in rows):
-        rows = [row for row in rows if not row["status"].startswith("skipped")]
-        common.store(path, json.dumps(rows))  # it may be mended meanwhile
-    return rows
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -322,9 +191,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--into", type=Path, help="folder of the results")
     options = parser.parse_args(arguments)
     quick = options.quick
-    into = options.into or (WORK / "quick" if quick else HERE / "results")
-    folder = WORK / f"rows-{key(quick)}"
-    todo = tasks(quick)
+    into = options.into or (WORK / "quick" if quick else report.RESULTS)
+    folder, todo = WORK / f"rows-{key()}", tasks(quick)
+    if hasattr(os, "sched_setaffinity"):  # samplers on JAX take every core there is
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: report.CORES])
     print(f"{len(todo)} measurements, at most {MINUTES[quick]} minutes.", flush=True)
     try:
         # the rest is for what is drawn and written at the end
@@ -333,8 +203,11 @@ def main(arguments: list[str] | None = None) -> int:
         print("\nInterrupted. What is finished is kept; the same command goes on from there.")
         return 130
     facts = {"machine": common.machine(), "versions": common.versions(), "quick": quick}
-    written = report.write(rows, facts, into)
-    print(f"Written to {os.path.relpath(into, ROOT)}: {', '.join(written)}.")
+    try:
+        report.write(into, *report.tables(rows, facts))
+    except report.UnfoundedError as error:
+        print(error)
+    print(f"Written to {os.path.relpath(into, ROOT)}.")
     if complete:
         shutil.rmtree(folder, ignore_errors=True)
     else:

@@ -1,37 +1,32 @@
 """The benchmarks: models that must agree, arithmetic of the tables, runs that go on.
 
-What the stored results say is not tested, only that table, text and summary say the same.
+Of the stored results: table, text, summary and page say the same, and bear what the page says.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytensor
 import pytensor.tensor as pt
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
-import common  # noqa: E402
-import measure  # noqa: E402
-import models  # noqa: E402
-import report  # noqa: E402
-import run  # noqa: E402
-
-import utils  # noqa: E402
+from benchmarks import common, measure, models, report, run
+from benchmarks.models import OURS, STOCK
+from rethinking.sampling import ordered_starts
 
 FACTS = {
     "machine": {"processor": "Some", "cores": 2, "memory_gb": 8, "system": "S", "python": "3.13"},
     "versions": {"pymc": "6.4"},
-    "quick": False,
+    "quick": True,
 }
+NUTPIE = measure.NUTPIE
 
 
-def fit_row(form="textbook", sampler="PyMC", seed=1, **changes):
+def fit_row(form: str = "textbook", sampler: str = "PyMC", seed: int = 1, **changes) -> dict:
     """One made-up row: 100 effective draws in 10 seconds, 20 to compile."""
     return {
         **{"kind": "fit", "family": "trolley", "form": form, "sampler": sampler, "seed": seed},
@@ -45,16 +40,13 @@ def fit_row(form="textbook", sampler="PyMC", seed=1, **changes):
     }
 
 
-OURS = report.COURSE[1]
-STOCK = report.REFERENCES[1][1][1]
+ERROR = np.sqrt(3 * np.var(np.log([90, 100, 100, 110])))  # the jackknife's, of a row
+STOPPED = ("kind", "family", "form", "sampler", "seed", "draws", "tune", "target_accept")
 ROWS = [
     fit_row(),
-    *(fit_row(STOCK, "nutpie, numba", seed, min_ess=100.0 * seed) for seed in (1, 2, 3)),
-    *(fit_row(OURS, "nutpie, numba", seed, sample_s=0.5 * seed) for seed in (1, 2, 3)),
-    {
-        **{"kind": "fit", "family": "trolley", "form": STOCK, "sampler": "BlackJAX", "seed": 1},
-        **{"draws": 1000, "tune": 500, "target_accept": None, "status": "stopped after 75 s"},
-    },
+    *(fit_row(STOCK, NUTPIE, seed, min_ess=100.0 * seed) for seed in (1, 2, 3)),
+    *(fit_row(OURS, NUTPIE, seed, sample_s=0.5 * seed) for seed in (1, 2, 3)),
+    {k: fit_row(STOCK, "BlackJAX")[k] for k in STOPPED} | {"status": "stopped after 75 s"},
     *(
         {
             **{"kind": "growth", "what": what, "times": times, "parameters": 50 * times},
@@ -69,7 +61,11 @@ ROWS = [
 ]
 
 
-def test_likelihoods_of_the_trolley_forms_agree():
+# --- Models ----------------------------------------------------------------------------------
+
+
+@pytest.mark.compiles
+def test_likelihoods_of_the_trolley_forms_agree() -> None:
     stock, ours = (models.FORMS["trolley", form]() for form in (STOCK, OURS))
     textbook = models.FORMS["trolley", "textbook"]()
     whole = [m.compile_logp(mode="FAST_COMPILE") for m in (stock, ours)]
@@ -89,11 +85,14 @@ def test_likelihoods_of_the_trolley_forms_agree():
         np.testing.assert_allclose(ratings[0](point), ratings[1](plain), rtol=1e-10)
 
 
-def test_centred_predictors_leave_the_density_as_it_is():
+@pytest.mark.compiles
+def test_centred_predictors_leave_the_density_as_it_is() -> None:
     plain, centred = models.trolley_sum_to_zero(), models.trolley_centred()
-    wanted = centred.replace_rvs_by_values(centred.deterministics)
     stored = pytensor.function(
-        centred.value_vars, wanted, mode="FAST_COMPILE", on_unused_input="ignore"
+        centred.value_vars,
+        centred.replace_rvs_by_values(centred.deterministics),
+        mode="FAST_COMPILE",
+        on_unused_input="ignore",
     )
     logp = [model.compile_logp(mode="FAST_COMPILE") for model in (plain, centred)]
     rng = np.random.default_rng(2)
@@ -106,10 +105,94 @@ def test_centred_predictors_leave_the_density_as_it_is():
     assert logp[0](same) == pytest.approx(logp[1](point), rel=1e-12)
 
 
-def test_means_are_compared_in_their_errors():
+@pytest.mark.compiles
+def test_starts_are_finite() -> None:
+    (cutpoints,) = ordered_starts(models.FORMS["trolley", "textbook"]()).values()
+    assert (np.diff(cutpoints) > 0).all()
+
+
+def test_larger_data_are_new_people_and_tanks() -> None:
+    once, twice = models.more_people(1, 1), models.more_people(2, 1)
+    assert (len(twice), twice["id"].nunique()) == (2 * len(once), 2 * once["id"].nunique())
+    assert twice["id"].value_counts().eq(30).all() and twice["response"].between(1, 7).all()
+    first, second = twice["response"][: len(once)], twice["response"][len(once) :]
+    assert (first.to_numpy() != second.to_numpy()).mean() > 0.5
+    tanks = models.more_tanks(3, 1)
+    assert len(tanks) == 144 and (tanks["surv"] <= tanks["density"]).all()
+
+
+# --- Measuring -------------------------------------------------------------------------------
+
+
+def test_time_that_intervals_cover() -> None:
+    assert measure.covered([(0, 2), (1, 3), (5, 9), (6, 7)], 0.5, 8) == pytest.approx(5.5)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ModuleNotFoundError("No module", name="jax"), "jax not installed (.venv/bin/python -m "),
+        (TypeError("unexpected keyword\nat a line"), "broken here, TypeError: unexpected keyword"),
+    ],
+)
+def test_what_is_missing_or_broken_is_said_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    def broken(task: dict) -> None:
+        raise error
+
+    monkeypatch.setitem(measure.KINDS, "fit", broken)
+    (row,) = measure.rows_of({"kind": "fit"})
+    assert row["status"].startswith(f"skipped: {said}") and "\n" not in row["status"]
+
+
+@pytest.mark.compiles
+def test_floor_takes_longer_with_more_to_do() -> None:
+    few = measure.floor(20000, multiplications=1, divisions=0)
+    assert 0 < few < measure.floor(20000, multiplications=1, divisions=8)
+
+
+# --- Results ---------------------------------------------------------------------------------
+
+
+def summary_of(rows: list[dict] = ROWS) -> dict[tuple[str, str], dict]:
+    fits, _, _ = report.tables(rows, FACTS)
+    return {(one["form"], one["sampler"]): one for one in report.summarise(fits)}
+
+
+def test_medians_and_spread() -> None:
+    found = summary_of()
+    reference, stock = found["textbook", "PyMC"], found[STOCK, NUTPIE]
+    spread = [reference["ess_per_s"][k] for k in ("least", "median", "most")]
+    np.testing.assert_allclose(spread, [10 * np.exp(-ERROR), 10, 10 * np.exp(ERROR)])
+    assert reference["compile_warm_s"] is None and reference["ess_per_s_warm"] is None
+    assert reference["ess_per_s_cold"]["median"] == pytest.approx(100 / 30)
+    assert stock["ess_per_s"] == {"median": 20, "least": 10, "most": 30}
+    assert stock["ess_per_s_warm"]["median"] == pytest.approx(200 / 15)
+    assert stock["compile_cold_s"]["median"] == 20 and stock["compile_warm_s"]["median"] == 5
+    assert stock["us_per_gradient"]["median"] == pytest.approx(1e6 * 2 * 10 / 20000)
+    stopped = found[STOCK, "BlackJAX"]
+    assert (stopped["repeats"], stopped["status"]) == (0, "stopped after 75 s")
+
+
+def test_a_sampler_that_hides_its_warm_up_gets_no_time_a_gradient() -> None:
+    (one,) = summary_of([fit_row(warmup_counted=False)]).values()
+    assert one["us_per_gradient"] is None and one["gradients"]["median"] == 20000
+
+
+def test_ratios() -> None:
+    found = {(r["form"], r["against"]): r for r in report.ratios(list(summary_of().values()))}
+    first, second = (found[OURS, name] for name, _, _ in report.REFERENCES)
+    # ours: 200, 100 and 66.7 a second
+    assert first["ratio"] == pytest.approx(100 / 10) and first["goal"] == 100
+    assert first["least"] == pytest.approx(100 / 1.5 / (10 * np.exp(ERROR)))
+    assert second["ratio"] == pytest.approx(100 / 20) and second["most"] == pytest.approx(200 / 10)
+
+
+def test_means_are_compared_in_their_errors() -> None:
     rng = np.random.default_rng(3)
     rows = [
-        fit_row(form, "nutpie, numba", seed, means=rng.normal(0, 0.1, 400), errors=[0.1] * 400)
+        fit_row(form, NUTPIE, seed, means=rng.normal(0, 0.1, 400), errors=[0.1] * 400)
         for form in (STOCK, OURS)
         for seed in (1, 2)
     ]
@@ -120,222 +203,142 @@ def test_means_are_compared_in_their_errors():
     assert report.agreement(rows[2:]) == []
 
 
-def test_starts_are_finite():
-    model = models.FORMS["trolley", "textbook"]()
-    (cutpoints,) = utils.ordered_starts(model).values()
-    assert (np.diff(cutpoints) > 0).all()
-    assert utils.ordered_starts(models.reed_frogs()) == {}
-
-
-def test_larger_data_are_new_people_and_tanks():
-    once, twice = models.more_people(1, 1), models.more_people(2, 1)
-    assert (len(twice), twice["id"].nunique()) == (2 * len(once), 2 * once["id"].nunique())
-    assert twice["id"].value_counts().eq(30).all() and twice["response"].between(1, 7).all()
-    first, second = twice["response"][: len(once)], twice["response"][len(once) :]
-    assert (first.to_numpy() != second.to_numpy()).mean() > 0.5
-    tanks = models.more_tanks(3, 1)
-    assert len(tanks) == 144 and (tanks["surv"] <= tanks["density"]).all()
-
-
-def test_every_configuration_names_a_form_and_a_sampler():
-    for quick in (True, False):
-        chosen = run.configurations(quick)
-        assert {(c.family, c.form) for c in chosen} <= set(models.FORMS)
-        assert {c.sampler for c in chosen} <= set(measure.SAMPLERS | measure.VARIANTS)
-        assert len({c.name for c in chosen}) == len(chosen)
-        assert set(run.sizes(quick)) <= set(models.GROWTH)
-    full = {(c.family, c.form, c.sampler) for c in chosen}
-    assert {report.COURSE, *(reference for _, reference, _ in report.REFERENCES)} <= full
-
-
-def test_time_that_intervals_cover():
-    assert measure.covered([(0, 2), (1, 3), (5, 9), (6, 7)], 0.5, 8) == pytest.approx(5.5)
-    assert measure.covered([], 0, 1) == 0
-
-
-def test_what_is_missing_is_said_in_a_sentence(monkeypatch):
-    monkeypatch.setitem(measure.SAMPLERS, "Nothing", ("no_such_package",))
-    (row,) = measure.rows_of({"kind": "fit", "sampler": "Nothing"})
-    assert row["status"].startswith("skipped: no_such_package not installed")
-    assert "[samplers]" in row["status"] and "\n" not in row["status"]
-
-
-def test_what_is_broken_is_said_in_a_sentence(monkeypatch):
-    def broken(task):
-        raise TypeError("unexpected keyword\nat a second line")
-
-    monkeypatch.setattr(measure, "growth", broken)
-    (row,) = measure.rows_of({"kind": "growth"})
-    assert row == {"status": "skipped: broken here, TypeError: unexpected keyword"}
-
-
-def test_floor_takes_longer_with_more_to_do():
-    few = measure.floor(20000, multiplications=1, divisions=0)
-    many = measure.floor(20000, multiplications=1, divisions=8)
-    assert 0 < few < many
-
-
-def summary_of(rows=ROWS):
-    table = report._table([row for row in rows if row["kind"] == "fit"], report.FIT_COLUMNS)
-    return {(one["form"], one["sampler"]): one for one in report.summarise(table)}
-
-
-def test_medians_and_spread():
-    found = summary_of()
-    reference, stock = found["textbook", "PyMC"], found[STOCK, "nutpie, numba"]
-    # fitted once: the spread is the jackknife's standard error over chains
-    error = np.sqrt(3 * np.var(np.log([90, 100, 100, 110])))
-    spread = [reference["ess_per_s"][k] for k in ("least", "median", "most")]
-    np.testing.assert_allclose(spread, [10 * np.exp(-error), 10, 10 * np.exp(error)])
-    assert reference["compile_warm_s"] is None and reference["ess_per_s_warm"] is None
-    assert reference["ess_per_s_cold"]["median"] == pytest.approx(100 / 30)
-    assert stock["ess_per_s"] == {"median": 20, "least": 10, "most": 30}
-    assert stock["ess_per_s_warm"]["median"] == pytest.approx(200 / 15)
-    assert stock["compile_cold_s"]["median"] == 20 and stock["compile_warm_s"]["median"] == 5
-    assert stock["us_per_gradient"]["median"] == pytest.approx(1e6 * 2 * 10 / 20000)
-    assert stock["passes"] == stock["repeats"] == 3
-    stopped = found[STOCK, "BlackJAX"]
-    assert (stopped["repeats"], stopped["status"]) == (0, "stopped after 75 s")
-
-
-def test_a_sampler_that_hides_its_warm_up_gets_no_time_a_gradient():
-    (one,) = summary_of([fit_row(warmup_counted=False)]).values()
-    assert one["us_per_gradient"] is None and one["gradients"]["median"] == 20000
-
-
-def test_ratios():
-    found = {
-        (one["form"], one["against"]): one for one in report.ratios(list(summary_of().values()))
-    }
-    first, second = (found[OURS, name] for name, _, _ in report.REFERENCES)
-    # ours: 200, 100 and 66.7 a second
-    assert first["ratio"] == pytest.approx(100 / 10) and first["goal"] == 100
-    error = np.sqrt(3 * np.var(np.log([90, 100, 100, 110])))
-    assert first["least"] == pytest.approx(100 / 1.5 / (10 * np.exp(error)))
-    assert second["ratio"] == pytest.approx(100 / 20) and second["goal"] == 5
-    assert second["most"] == pytest.approx(200 / 10)
-    assert found[STOCK, report.REFERENCES[0][0]]["goal"] is None
-    assert not report.ratios([one for one in summary_of(ROWS[1:]).values() if not one["repeats"]])
-
-
-def test_exponent():
+def test_exponent() -> None:
     sizes = np.array([1, 2, 4, 8, 16])
     slope, error = report.exponent(sizes, 3 * sizes**1.5)
     assert slope == pytest.approx(1.5) and error == pytest.approx(0, abs=1e-6)
-    noisy = report.exponent(sizes, 3 * sizes * np.array([1.1, 0.9, 1.1, 0.9, 1.1]))
-    assert noisy[0] == pytest.approx(1, abs=3 * noisy[1]) and noisy[1] > 0.01
     assert np.isnan(report.exponent([1, 2], [1, 2])[1])
 
 
-def consistent(folder):
-    fits, growth, facts = report.read(folder)
-    assert facts["summary"] == json.loads(json.dumps(report.summarise(fits)))
-    assert facts["ratios"] == json.loads(json.dumps(report.ratios(facts["summary"])))
-    texts = {
-        "samplers.md": report.markdown(fits, facts),
-        "growth.md": report.growth_markdown(growth, facts),
-    }
-    for name, text in texts.items():
-        assert (folder / name).read_text(encoding="utf-8") == text, f"{name}: run `make bench`"
-    for name in ("samplers.png", "growth.png"):
-        assert (folder / name).read_bytes().startswith(b"\x89PNG")
-
-
-def test_results_are_written_and_read_again(tmp_path):
-    written = report.write(ROWS, FACTS, tmp_path)
-    assert written == sorted(path.name for path in tmp_path.iterdir())
-    consistent(tmp_path)
+def test_results_are_written_and_read_again(tmp_path: Path) -> None:
+    report.write(tmp_path, *report.tables(ROWS, FACTS))
+    for name, text in report.texts(*report.read(tmp_path)).items():
+        assert (tmp_path / name).read_text(encoding="utf-8") == text, name
+    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
     text = (tmp_path / "samplers.md").read_text(encoding="utf-8")
     assert "stopped after 75 s" in text and "takes 30.0 µs" in text and "at least 100" in text
-    (tmp_path / "samplers.md").write_text(text.replace("30.0", "31.0"), encoding="utf-8")
-    with pytest.raises(AssertionError, match=r"samplers\.md"):
-        consistent(tmp_path)
 
 
-def test_stored_results_agree_with_one_another():
-    folder = BENCHMARKS / "results"
-    if not (folder / "samplers.json").is_file():
-        pytest.skip("no results of a full run yet: `make bench`")
-    consistent(folder)
-    facts = json.loads((folder / "samplers.json").read_text(encoding="utf-8"))
-    assert not facts["quick"]
+# --- The stored results ----------------------------------------------------------------------
+
+STORED = report.read(report.RESULTS)
+SUMMARY = report.summarise(STORED[0])
+
+
+def stored(name: tuple, summary: list[dict]) -> dict:
+    return next(one for one in summary if tuple(one[k] for k in report.KEY) == name)
+
+
+def test_stored_results_agree_with_one_another_and_bear_the_page() -> None:
+    texts = report.texts(*STORED) | {"page.json": report.page_json(*STORED)}
+    for name, text in texts.items():
+        kept = (report.RESULTS / name).read_text(encoding="utf-8")
+        assert kept == text, f"{name}: run `python -m benchmarks.report`"
+    assert not STORED[2]["quick"]
+
+
+@pytest.mark.parametrize(
+    ("name", "times"),
+    [
+        (report.COURSE, 1e4),
+        (report.PLAIN, 1e4),
+        (("confounds, latent Mundlak", "course", "NumPyro"), 1e4),
+        (("reed frogs", "course", "BlackJAX"), 1e-2),
+        (("trolley", OURS, f"{NUTPIE}, one core"), 1e4),
+    ],
+)
+def test_what_the_results_do_not_bear_is_refused(name: tuple, times: float) -> None:
+    changed = copy.deepcopy(SUMMARY)
+    stored(name, changed)["ess_per_s"]["median"] *= times
+    with pytest.raises(report.UnfoundedError, match="says what the results do not"):
+        report.check_claims(changed, *STORED[1:])
+    changed.remove(stored(report.BEST, changed))
+    with pytest.raises(report.UnfoundedError, match="needs a fit of trolley"):
+        report.check_claims(changed, *STORED[1:])
+
+
+def test_the_goals_of_the_trolley_model() -> None:
+    """What the course promises of its form, as stored."""
+    for one in report.ratios(SUMMARY):
+        assert one["goal"] is None or one["ratio"] >= one["goal"], one
+    ours = stored(report.COURSE, SUMMARY)
+    assert ours["passes"] == ours["repeats"] >= 5 and ours["bare_us"]["most"] <= 100
+
+
+# --- Runs ------------------------------------------------------------------------------------
 
 
 class Process:
     """Stands for the process that measures: a row a seed, until it is interrupted."""
 
-    def __init__(self, monkeypatch, **row):
-        self.row, self.done, self.stop_at = row, [], None
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.done, self.stop_at = [], None
         monkeypatch.setattr(run, "measure_apart", self)
 
-    def __call__(self, task, rows, compiledir, limit):
-        for seed in task.get("seeds", [None]):
+    def __call__(self, task: dict, rows: Path, compiledir: Path, limit: float) -> None:
+        found = []
+        for seed in task["seeds"]:
             if len(self.done) == self.stop_at:
                 raise KeyboardInterrupt
-            so_far = json.loads(rows.read_text()) if rows.is_file() else []
             broken = task.get("sampler") == "BlackJAX"
-            row = {"status": "skipped: broken here, TypeError: no"} if broken else self.row
-            common.store(rows, json.dumps([*so_far, {"status": "ok", "seed": seed} | row]))
-            self.done.append((task.get("sampler"), seed))
-            if broken:
-                return
+            found.append({"status": "skipped: broken here" if broken else "ok", "seed": seed})
+            common.store(rows, json.dumps(found))
+            self.done.append((task["name"], seed))
 
 
-def test_an_interrupted_run_goes_on(tmp_path, monkeypatch, capsys):
-    process = Process(monkeypatch, compile_s=1.0, sample_s=1.0)
-    todo = run.tasks(quick=False)
-    process.stop_at = 3  # amid the seeds of one process
+def test_every_task_names_a_form_and_a_sampler() -> None:
+    for quick in (True, False):
+        fits = [task for task in run.tasks(quick) if task["kind"] == "fit"]
+        assert {(t["family"], t["form"]) for t in fits} <= set(models.FORMS)
+        assert {t["sampler"] for t in fits} <= {*measure.SAMPLERS, *measure.VARIANTS}
+        assert len({(t["name"], *t["seeds"]) for t in fits}) == len(fits)
+        assert set(run.SIZES[quick]) <= set(models.GROWTH)
+    assert set(report.LADDER) <= {tuple(t[k] for k in report.KEY) for t in fits}
+
+
+def test_an_interrupted_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    process, todo = Process(monkeypatch), run.tasks(quick=False)
+    process.stop_at = 3  # amid the seeds of the second process, which begins anew
     with pytest.raises(KeyboardInterrupt):
         run.run(todo, tmp_path, 1000)
     process.stop_at = None
     rows, complete = run.run(todo, tmp_path, 1000)
-    assert complete and len(rows) == len(process.done)
-    assert [seed for _, seed in process.done[:5]] == [1, 2, 3, 4, 5]
-    seeds = [r["seed"] for r in rows if tuple(map(r.get, report.KEY)) == report.COURSE]
-    assert seeds == [1, 2, 3, 4, 5]
-    # what is broken may be mended: it alone is asked again
+    assert complete and [seed for _, seed in process.done[:7]] == [1, 2, 3, 2, 3, 4, 5]
+    assert [r["seed"] for r in rows if r["name"] == todo[0]["name"]] == [1, 2, 3, 4, 5]
+    # what is broken is not tried with other seeds, and is a result
+    assert len([r for r in rows if r.get("sampler") == "BlackJAX"]) == 3
     before = len(process.done)
-    run.run(todo, tmp_path, 1000)
-    again = process.done[before:]
-    assert again and {sampler for sampler, _ in again} == {"BlackJAX"}
+    assert run.run(todo, tmp_path, 1000)[0] == rows and len(process.done) == before
     assert "from an earlier run" in capsys.readouterr().out
 
 
-def test_what_did_not_fit_in_is_named_and_not_stored(tmp_path):
+def test_what_did_not_fit_in_is_named_and_not_stored(tmp_path: Path) -> None:
     rows, complete = run.run(run.tasks(quick=True), tmp_path, 0)
     assert not complete and {row["status"] for row in rows} == {"not run: the time was over"}
-    assert len(rows) == len(run.configurations(quick=True))
     assert not list(tmp_path.glob("*.json"))
 
 
-def test_a_slow_fit_is_made_once(tmp_path, monkeypatch):
-    Process(monkeypatch, compile_s=1.0, sample_s=100.0)
-    todo = [each for each in run.tasks(quick=False) if each["task"]["kind"] == "fit"]
-    rows, _ = run.run(todo, tmp_path, 1000)
-    assert len(rows) == len(run.configurations(quick=False))
-
-
-def test_a_process_is_stopped_at_its_limit(tmp_path):
+def test_a_process_is_stopped_at_its_limit(tmp_path: Path) -> None:
     rows = tmp_path / "rows.json"
     status = run.measure_apart({"kind": "floor"}, rows, tmp_path / "cache", 0.01)
     assert status == "stopped after 0 s" and not rows.exists()
 
 
-def test_key_changes_with_code_and_versions(monkeypatch):
-    key = run.key(False)
-    assert key == run.key(False) != run.key(True)
+def test_key_changes_with_code_and_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = run.key()
+    assert key == run.key()
     monkeypatch.setattr(common, "versions", lambda: {"pymc": "0"})
-    assert run.key(False) != key
+    assert run.key() != key
+    monkeypatch.setattr(run, "CODE", ("no_such_file.py",))
+    with pytest.raises(FileNotFoundError, match="mend CODE"):
+        run.key()
 
 
-def test_a_file_is_there_as_a_whole_or_not_at_all(tmp_path):
+def test_a_file_is_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     common.store(tmp_path / "new" / "file.txt", "µ")
     with pytest.raises(TypeError):
         common.store(tmp_path / "new" / "file.txt", None)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["file.txt"]
     assert (tmp_path / "new" / "file.txt").read_text(encoding="utf-8") == "µ"
-
-
-def test_versions_leave_out_what_is_not_installed():
-    assert list(common.versions(("numpy", "no-such-package"))) == ["numpy"]
-    assert pd.Series(common.machine()).notna().all()

@@ -43,8 +43,8 @@ class Post(SphinxDirective):
         name, said = self.env.docname, self.options
         facts = [self.arguments[0], f"by {said['author']}", f"level: {said['category']}"]
         links = [
-            f"{{download}}`Notebook (.ipynb) <download/{name}.ipynb>`",
-            f"{{download}}`Source (.md) <download/{name}.md>`",
+            f"[Notebook (.ipynb)](path:download/{name}.ipynb)",
+            f"[Source (.md)](path:download/{name}.md)",
             *launch_links(self.config.course_repository, name),
         ]
         text = escape(" · ".join([*facts, f"tags: {said['tags']}"])) + "\n\n" + " · ".join(links)

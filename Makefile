@@ -12,7 +12,7 @@ help: ## list these commands
 
 setup: ## make .venv and install Graphviz (the other commands do this too)
 ifeq ($(PY),.venv/bin/python)
-	@sh scripts/setup.sh $(if $(filter setup,$(MAKECMDGOALS)),--say)
+	@sh setup.sh $(if $(filter setup,$(MAKECMDGOALS)),--say)
 endif
 
 course: setup ## execute the notebooks afresh and build the pages in _build/html

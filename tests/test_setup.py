@@ -1,8 +1,4 @@
-"""The set-up scripts and the Makefile, run against stand-ins for Python and the system's tools.
-
-No package is installed and no network is used: PATH holds links to a few plain tools and the
-stand-ins, so that each test decides what the machine has.
-"""
+"""The set-up, run without a network: PATH holds stand-ins and links to a few plain tools."""
 
 from __future__ import annotations
 
@@ -11,98 +7,89 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-TOOLS = """awk cat chmod cksum cp dirname echo env false find grep head id ls make mkdir mv rm sed
-sh sleep sort tail touch true""".split()
+TOOLS = "bash cat cksum cp cut dirname env find id make mkdir rm sed sh tail tr"
 
-# A stand-in for Python: answers the probe, makes a venv holding itself, logs the rest.
-PYTHON = r"""#!/bin/sh
-[ "$1" = -I ] && shift
-case "$1 $2" in
-  *sysconfig*) printf '%s\n' "@VERSION@ @MISSING@ $0"; exit ;;
-  *version_info*) echo @VERSION@; exit ;;
-esac
-printf '%s\n' "$*" >>"$LOG"
-case "$*" in
-  *"-m venv"*) for last; do :; done; mkdir -p "$last/bin"; cp "$0" "$last/bin/python" ;;
-  *requirements.lock*) if [ -e "$TURNS/slow" ]; then sleep 30; fi; [ ! -e "$TURNS/no-network" ] ;;
-esac
+# Answers the set-up's question as the Python it stands for, makes a venv of itself, logs the rest.
+PYTHON = """
+import os, shutil, sys, time
+version, lacks, path, *arguments = sys.argv[1:]
+if arguments == ["-V"]:
+    sys.exit(print(f"Python {version}.1"))
+if "-c" in arguments:
+    sys.version_info, sys._base_executable = tuple(map(int, version.split("."))), path
+    sys.modules.update({lacks: None})
+    sys.exit(exec(arguments[-1]))
+with open(os.environ["LOG"], "a") as log:
+    print(*arguments, *(f"{k}={v}" for k, v in os.environ.items() if k[:4] == "PIP_"), file=log)
+if "venv" in arguments:
+    os.mkdir(".venv/bin")
+    shutil.copy(path, ".venv/bin/python")
+if "--require-hashes" in arguments:
+    time.sleep(float(os.environ.get("SLOW", 0)))
+    sys.exit(os.environ.get("FAIL"))
 """
+# Installs what it is asked for (graphviz as dot); apt-get only when it has fetched lists.
+MANAGER = """self=${0##*/}; echo "$self $*" >>"$LOG"
+if [ "$1" = update ]; then >"$LOG.lists"; exit; fi
+if [ $self = apt-get ] && [ ! -e "$LOG.lists" ]; then exit 9; fi
+for name; do :; done; cp "$0" "${0%/*}/${name%graphviz}dot"
+"""
+APT = "apt-get install -y -q --no-install-recommends "
 
 
 class Machine:
     """A copy of the project in a folder with a space, and what is on PATH."""
 
     def __init__(self, folder: Path):
-        self.home = folder / "home"
-        self.bin = folder / "bin"
-        self.root = folder / "a course"
-        tools = folder / "tools"
-        for new in (self.home, self.bin, tools, self.root / "scripts", self.root / "jupyter"):
+        self.root, self.bin, self.file = folder / "a course", folder / "bin", folder / "log"
+        for new in (self.bin, folder / "tools", self.root / "jupyter", self.root / ".ci"):
             new.mkdir(parents=True)
-        for tool in TOOLS:
-            (tools / tool).symlink_to(shutil.which(tool))
-        for name in ("Makefile", "pyproject.toml", "scripts/find-python.sh", "scripts/setup.sh"):
+        for tool in TOOLS.split():
+            (folder / "tools" / tool).symlink_to(shutil.which(tool))
+        for name in (".ci/run", "Makefile", "pyproject.toml", "setup.sh", "jupyter/overrides.json"):
             shutil.copy(ROOT / name, self.root / name)
-        (self.root / ".python-version").write_text("3.13\n3.12\n3.14\n")
-        (self.root / "requirements.lock").write_text("pymc==6.4.0 \\\n    --hash=sha256:00\n")
-        (self.root / "scripts/lab.py").write_text("# stand-in\n")
-        (self.root / "jupyter/overrides.json").write_text("{}\n")
-        self.env = {
-            "COURSE_PYTHON_PLACES": "",
-            "HOME": str(self.home),
-            "LOG": str(folder / "log"),
-            "PATH": f"{self.bin}:{tools}",
-            "TURNS": str(folder),
-        }
-        self.log_file = folder / "log"
+        (self.root / ".python-version").write_text("3.11\n3.13\n")
+        (self.root / "requirements.lock").touch()
+        (folder / "python.py").write_text(PYTHON)
+        self.file.touch()
+        self.env = {"PATH": f"{self.bin}:{folder}/tools", "LOG": str(self.file)}
         self.command("dot", "exit 0")
+        self.python("3.13")
 
-    def command(self, name: str, script: str, folder: Path | None = None) -> Path:
-        """Put a stand-in for a command on PATH, or into another folder."""
-        file = (folder or self.bin) / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(script if script.startswith("#!") else f"#!/bin/sh\n{script}\n")
-        file.chmod(0o755)
-        return file
+    def command(self, name: str, script: str) -> None:
+        (self.bin / name).write_text(f"#!/bin/sh\n{script}\n")
+        (self.bin / name).chmod(0o755)
 
-    def python(
-        self, version: str, name: str = "", folder: Path | None = None, missing: str = "-"
-    ) -> Path:
-        text = PYTHON.replace("@VERSION@", version).replace("@MISSING@", missing)
-        return self.command(name or f"python{version}", text, folder)
+    def python(self, version: str, name: str = "", lacks: str = "") -> None:
+        run = f'exec "{sys.executable}" -IS "{self.file.parent}/python.py"'
+        self.command(name or f"python{version}", f'{run} {version} "{lacks}" "$0" "$@"')
 
     def run(self, *args: str, **env: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            args,
-            cwd=self.root,
-            env=self.env | env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=20,
-        )
-
-    def find(self, **env: str) -> subprocess.CompletedProcess:
-        return self.run("sh", "scripts/find-python.sh", **env)
-
-    def setup(self, **env: str) -> subprocess.CompletedProcess:
-        return self.run("sh", "scripts/setup.sh", **env)
+        command, env = args or ("sh", "setup.sh"), self.env | env
+        return subprocess.run(command, cwd=self.root, env=env, capture_output=True, text=True)
 
     def log(self) -> list[str]:
         """What the stand-ins were asked since the last call."""
-        lines = self.log_file.read_text().splitlines() if self.log_file.exists() else []
-        self.log_file.unlink(missing_ok=True)
+        lines = self.file.read_text().splitlines()
+        self.file.write_text("")
         return lines
 
-    @property
-    def stamp(self) -> Path:
-        return self.root / ".venv/.course-setup"
+    def assert_made(self, **env: str) -> str:
+        result = self.run(**env)
+        assert (result.returncode, result.stderr, len(self.log())) == (0, "", 4)
+        return result.stdout
+
+    def assert_refused(self, part: str, **env: str) -> None:
+        result = self.run(**env)
+        assert result.returncode and re.fullmatch(r".+\.\n", result.stderr), result.stderr
+        assert part in result.stderr
 
 
 @pytest.fixture
@@ -110,461 +97,108 @@ def machine(tmp_path):
     return Machine(tmp_path)
 
 
-def assert_one_sentence(result: subprocess.CompletedProcess, *parts: str) -> None:
-    """A failure says one thing, in one line that ends in a full stop."""
-    assert result.returncode != 0
-    assert len(result.stderr.splitlines()) == 1 and result.stderr.endswith(".\n"), result.stderr
-    for part in parts:
-        assert part in result.stderr
-
-
-# --- find-python.sh ----------------------------------------------------------
-
-
-def test_the_version_in_python_version_is_preferred(machine):
+def test_a_python_is_chosen(machine):
+    shims = machine.root / "shims"  # of a version manager: first on PATH, and of no use
+    shims.mkdir()
+    machine.command(f"{shims}/python3.13", "echo 'not installed' >&2; exit 127")
+    path = f"{shims}:{machine.env['PATH']}"
     machine.python("3.14")
-    wanted = machine.python("3.13")
-    assert machine.find().stdout == f"{wanted}\n"
+    machine.python("3.12", "python")
+    for chosen in ("python3.13", "python3.14", "python"):
+        assert f"({machine.bin}/{chosen}) ...\n" in machine.assert_made(PATH=path)
+        machine.python("3.11", chosen)
+        shutil.rmtree(machine.root / ".venv")
 
 
-def test_another_version_in_range_will_do(machine):
-    (machine.root / ".python-version").unlink()
-    machine.python("3.11", "python3")
-    machine.python("3.12")
-    newest = machine.python("3.14", "python")
-    assert machine.find().stdout == f"{newest}\n"
-
-
-def test_what_is_on_path_is_run_and_not_believed(machine):
-    """The shim of a version manager fails when its version is not installed."""
-    for name in ("python3.13", "python3.12", "python3"):
-        machine.command(name, "echo 'version 3.13 is not installed' >&2; exit 127")
-    machine.python("3.15", "python")
-    behind = machine.python("3.12", "python3", machine.home / "more tools")
-    result = machine.find(PATH=f"{machine.env['PATH']}:{behind.parent}")
-    assert (result.stdout, result.stderr) == (f"{behind}\n", "")
-
-
-@pytest.mark.parametrize(
-    ("folder", "env"),
-    [
-        (".pyenv/versions/3.13.5/bin", {}),
-        ("my pyenv/versions/3.13.5/bin", {"PYENV_ROOT": "{home}/my pyenv"}),
-        (".asdf/installs/python/3.13.5/bin", {}),
-        (".local/share/mise/installs/python/3.13.5/bin", {}),
-        (".local/share/uv/python/cpython-3.13.5-linux-x86_64-gnu/bin", {}),
-        ("xdg/uv/python/cpython-3.13.5-macos-aarch64-none/bin", {"XDG_DATA_HOME": "{home}/xdg"}),
-        ("miniforge3/bin", {}),
-    ],
-)
-def test_folders_of_version_managers_are_searched(machine, folder, env):
-    machine.python("3.11", "python3")
-    hidden = machine.python("3.13", folder=machine.home / folder)
-    env = {key: value.format(home=machine.home) for key, value in env.items()}
-    assert machine.find(**env).stdout == f"{hidden}\n"
-
-
-def test_python_can_be_named(machine):
-    machine.python("3.13")
-    other = machine.python("3.12", folder=machine.home)
-    assert machine.find(PYTHON=str(other)).stdout == f"{other}\n"
-    assert machine.find(PYTHON="python3.13").stdout == f"{machine.bin}/python3.13\n"
-
-
-def test_a_bad_name_for_python_is_refused(machine):
-    machine.python("3.13")
+def test_what_stands_in_the_way_is_explained(machine):
+    machine.python("3.13", lacks="ensurepip")
     machine.python("3.11", "old")
-    machine.command("broken", "exit 1")
-    assert_one_sentence(machine.find(PYTHON="old"), "PYTHON=old is Python 3.11", "3.12 to 3.14")
-    assert_one_sentence(machine.find(PYTHON="broken"), "PYTHON=broken does not run")
-    assert_one_sentence(machine.find(PYTHON="nothing"), "PYTHON=nothing is not a command")
-
-
-def test_no_suitable_python_makes_nothing(machine):
-    machine.python("3.11", "python3")
-    result = machine.setup()
-    assert_one_sentence(result, "No Python from 3.12 to 3.14 was found", "install one")
-    assert not (machine.root / ".venv").exists()
-    machine.command("pyenv", "exit 0")
-    assert_one_sentence(machine.find(), "pyenv install 3.13")
-
-
-def test_a_python_without_venv_is_passed_over_or_explained(machine):
-    machine.python("3.13", missing="ensurepip")
-    assert_one_sentence(machine.setup(), "lacks its venv module", "apt-get install python3.13-venv")
-    assert not (machine.root / ".venv").exists()
-    whole = machine.python("3.12")
-    assert machine.find().stdout == f"{whole}\n"
-
-
-def test_a_python_without_ssl_is_explained(machine):
-    machine.python("3.13", missing="ssl")
-    assert_one_sentence(machine.find(), "without the module ssl")
-
-
-# --- setup.sh ----------------------------------------------------------------
+    machine.assert_refused("Python 3.13 lacks its venv module: install it (Debian and Ubuntu: sudo")
+    for name in ("old", "nothing"):
+        machine.assert_refused(f"PYTHON={name} does not run as a CPython from 3.12", PYTHON=name)
+    (machine.bin / "python3.13").unlink()
+    machine.assert_refused("No Python from 3.12 to 3.14 was found on PATH: install one")
+    (machine.root / ".venv").mkdir()  # so none was made until here
+    machine.assert_refused(".venv was not made by this set-up")
+    (machine.root / "requirements.lock").unlink()
+    machine.assert_refused("git checkout requirements.lock")
+    assert machine.log() == [] and not list((machine.root / ".venv").iterdir())
 
 
 def test_setup_installs_the_lock_once(machine):
-    machine.python("3.13")
-    first = machine.setup()
-    assert first.returncode == 0, first.stderr
-    made, locked, project, settings = machine.log()
-    assert made.endswith("-m venv --prompt statistical-rethinking .venv")
-    assert "--require-hashes" in locked and "--only-binary :all:" in locked
-    assert "--no-deps --no-build-isolation --editable ." in project
-    assert settings == "scripts/lab.py --install-settings"
-    start = time.perf_counter()
-    second = machine.setup()
-    assert time.perf_counter() - start < 1
-    assert (second.returncode, second.stdout, second.stderr, machine.log()) == (0, "", "", [])
+    assert machine.run("make", "setup", PIP_TARGET="/x", PIP_PREFIX="/x", PIP_USER="1").stderr == ""
+    venv, lock, project, settings = machine.log()
+    assert "-m venv" in venv and settings.startswith("-m publish.lab --install-settings")
+    assert "--require-hashes --only-binary :all: --requirement requirements.lock PIP_U" in lock
+    assert project.endswith("--no-deps --no-build-isolation --editable . PIP_USER=0")
+    second = machine.run()
+    assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
+    assert machine.run("make", "setup").stdout.startswith("Nothing to set up: .venv is as")
+    assert machine.log() == []
 
 
-@pytest.mark.parametrize("how", ["failed", "killed", "interrupted"])
+@pytest.mark.parametrize("how", ["failed", signal.SIGTERM, signal.SIGKILL])
 def test_an_unfinished_setup_starts_over(machine, how):
-    machine.python("3.13")
     if how == "failed":
-        (machine.root.parent / "no-network").touch()
-        result = machine.setup()
-        assert_one_sentence(result, "could not be installed", "network")
-        (machine.root.parent / "no-network").unlink()
+        assert "check the network" in machine.run(FAIL="No network.").stderr
     else:
-        (machine.root.parent / "slow").touch()
-        process = subprocess.Popen(
-            ["sh", "scripts/setup.sh"],
-            cwd=machine.root,
-            env=machine.env,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        while "requirements.lock" not in (
-            machine.log_file.read_text() if machine.log_file.exists() else ""
-        ):
+        options = {"cwd": machine.root, "env": machine.env | {"SLOW": "30"}, "text": True}
+        options |= {"stderr": subprocess.PIPE, "start_new_session": True}
+        process = subprocess.Popen(["sh", "setup.sh"], **options)
+        while "requirements.lock" not in machine.file.read_text():
             time.sleep(0.01)
-        assert_one_sentence(machine.setup(), f"Process {process.pid} is making .venv")
-        os.killpg(process.pid, signal.SIGKILL if how == "killed" else signal.SIGINT)
-        _, stderr = process.communicate(timeout=10)
-        assert process.returncode != 0
-        assert ("starts over" in stderr) == (how == "interrupted")
-        (machine.root.parent / "slow").unlink()
-    assert not machine.stamp.exists()
+        machine.assert_refused(f"Process {process.pid} is making .venv")
+        os.killpg(process.pid, how)
+        stderr = process.communicate(timeout=10)[1]
+        assert ("starts over" in stderr) == (how == signal.SIGTERM) and process.returncode
     machine.log()
-    leftover = machine.root / ".venv/lib/half-written"
-    leftover.parent.mkdir()
-    leftover.touch()
-    assert machine.setup().returncode == 0
-    assert machine.stamp.exists() and not leftover.exists()
-    assert len(machine.log()) == 4
-
-
-def test_a_venv_of_someone_else_is_left_alone(machine):
-    machine.python("3.13")
-    own = machine.root / ".venv/own"
-    own.parent.mkdir()
-    own.touch()
-    assert_one_sentence(machine.setup(), ".venv was not made by this set-up", "delete it or move")
-    assert own.exists() and machine.log() == []
+    (machine.root / ".venv/half-written").touch()
+    machine.assert_made()
+    assert not (machine.root / ".venv/half-written").exists()
 
 
 def test_what_changed_is_set_up_again(machine):
-    machine.python("3.13")
-    machine.setup()
-    machine.log()
-    for name in ("pyproject.toml", "scripts/lab.py", "jupyter/overrides.json"):
+    machine.assert_made()
+    for name in ("requirements.lock", "setup.sh", "pyproject.toml", "jupyter/overrides.json"):
         with open(machine.root / name, "a") as file:
             file.write("\n")
-        assert machine.setup().returncode == 0
-        project, settings = machine.log()
-        assert "--editable ." in project and "--install-settings" in settings
-    with open(machine.root / "requirements.lock", "a") as file:
-        file.write("\n")
-    assert machine.setup().returncode == 0
-    assert len(machine.log()) == 4
-    # Scripts in .venv hold its full path.
+        machine.assert_made()
     machine.root = machine.root.rename(machine.root.parent / "moved")
-    assert machine.setup().returncode == 0
-    assert len(machine.log()) == 4
-    # Its interpreter went away with an upgrade of the system.
-    (machine.root / ".venv/bin/python").unlink()
-    assert machine.setup().returncode == 0
-    assert len(machine.log()) == 4
-
-
-def test_another_python_makes_another_venv(machine):
-    machine.python("3.13")
-    machine.python("3.12")
-    machine.setup()
-    machine.log()
-    assert machine.setup(PYTHON="python3.13").returncode == 0
-    assert machine.log() == []
-    assert machine.setup(PYTHON="python3.12").returncode == 0
-    assert len(machine.log()) == 4
-
-
-# --- Graphviz ----------------------------------------------------------------
-
-MANAGER = 'printf "%s\\n" "MANAGER $*" >>"$LOG"; [ "$1" = update ] || cp "$TURNS/dot" "$TURNS/bin/"'
-
-
-@pytest.fixture
-def without_dot(machine):
-    machine.python("3.13")
-    (machine.bin / "dot").rename(machine.root.parent / "dot")
-    machine.command("id", "echo 1000")
-    return machine
-
-
-@pytest.mark.parametrize("manager", ["apt-get", "dnf", "apk", "pacman"])
-def test_root_gets_graphviz_from_the_package_manager(without_dot, manager):
-    without_dot.command("id", "echo 0")
-    without_dot.command(manager, MANAGER.replace("MANAGER", manager))
-    result = without_dot.setup()
-    assert result.returncode == 0, result.stderr
-    asked = without_dot.log()[0]
-    assert asked.startswith(manager) and asked.endswith("graphviz")
-
-
-def test_package_lists_are_fetched_when_the_first_try_fails(without_dot):
-    without_dot.command("id", "echo 0")
-    fails_once = '[ -e "$TURNS/updated" ] || [ "$1" = update ] || exit 100; touch "$TURNS/updated"'
-    without_dot.command("apt-get", f"{fails_once}\n{MANAGER.replace('MANAGER', 'apt-get')}")
-    assert without_dot.setup().returncode == 0
-    assert [line.split()[1] for line in without_dot.log()[:2]] == ["update", "install"]
-
-
-def test_sudo_is_used_only_where_it_does_not_ask(without_dot):
-    without_dot.command("apt-get", MANAGER.replace("MANAGER", "apt-get"))
-    without_dot.command("sudo", '[ "$1" = -n ] || exit 9; echo sudo >>"$LOG"; shift; exec "$@"')
-    assert without_dot.setup().returncode == 0
-    assert without_dot.log()[:3] == [
-        "sudo",
-        "sudo",
-        "apt-get install -y -q --no-install-recommends graphviz",
-    ]
+    machine.assert_made()
+    (machine.root / ".venv/bin/python").unlink()  # an upgrade of the system took it
+    machine.assert_made()
+    machine.python("3.12", "other")
+    assert f"({machine.bin}/other) ..." in machine.assert_made(PYTHON="other")
+    assert machine.run().stdout == machine.run(PYTHON="other").stdout == ""
 
 
 @pytest.mark.parametrize(
-    ("commands", "advice"),
+    ("manager", "user", "sudo", "asked"),
     [
-        ({"apt-get": MANAGER, "sudo": "exit 1"}, "sudo apt-get install graphviz"),
-        ({"dnf": MANAGER}, "sudo dnf install graphviz"),
-        ({"brew": "exit 1"}, "brew install graphviz"),
-        ({}, "with your system's package manager"),
+        ("apt-get", 0, "exit 1", [APT + "graphviz", "apt-get update -q", APT + "graphviz"]),
+        ("dnf", 1000, 'shift; exec "$@"', ["dnf install -y -q graphviz"]),
+        ("brew", 1000, "exit 1", ["brew install graphviz"]),
+        ("apt-get", 1000, "exit 1", "install it (sudo apt-get install graphviz) and run make"),
+        ("other", 0, "exit 1", "install it (with your system's package manager) and run make"),
     ],
 )
-def test_missing_dot_is_explained_and_nothing_made(without_dot, commands, advice):
-    for name, script in commands.items():
-        without_dot.command(name, script)
-    result = without_dot.setup()
-    assert (
-        result.stderr.strip()
-        .splitlines()[-1]
-        .endswith(f"install it ({advice}) and run make again.")
-    )
-    assert result.returncode != 0 and without_dot.log() == []
-    assert not (without_dot.root / ".venv").exists()
-
-
-def test_homebrew_needs_no_root(without_dot):
-    without_dot.command("brew", MANAGER.replace("MANAGER", "brew"))
-    assert without_dot.setup().returncode == 0
-    assert without_dot.log()[0] == "brew install graphviz"
-
-
-def test_dot_is_looked_for_in_a_finished_setup_too(machine):
-    machine.python("3.13")
-    machine.command("id", "echo 1000")
-    machine.setup()
+def test_graphviz_is_installed_where_no_password_is_asked(machine, manager, user, sudo, asked):
     (machine.bin / "dot").unlink()
-    assert_one_sentence(machine.setup(), "dot")
-    assert machine.stamp.exists()
+    machine.command("id", f"echo {user}")
+    machine.command("sudo", f'[ "$1" = -n ] || exit 9; {sudo}')
+    machine.command(manager, MANAGER)
+    if isinstance(asked, str):
+        machine.assert_refused(asked)
+        assert machine.log() == [] and not (machine.root / ".venv").exists()
+    else:
+        assert machine.run().returncode == 0 and machine.log()[:-4] == asked
 
 
-# --- Makefile and .ci/run ----------------------------------------------------
-
-
-def test_make_alone_lists_every_command(machine):
-    result = machine.run("make")
-    assert result.returncode == 0, result.stderr
-    phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert phony is not None
-    listed = re.findall(r"^  make (\w+) +\S", result.stdout, re.MULTILINE)
-    assert sorted(listed) == sorted(phony[1].split())
-    assert max(map(len, result.stdout.splitlines())) <= 100
-
-
-def test_make_sets_up_once(machine):
-    machine.python("3.13")
-    first = machine.run("make", "setup")
-    assert first.returncode == 0, first.stderr
-    machine.log()
-    second = machine.run("make", "setup")
-    assert second.stdout == "Nothing to set up: .venv is as requirements.lock says.\n"
-    assert machine.log() == []
-
-
-def test_make_test_checks_style_then_runs_everything_once(machine):
-    machine.python("3.13")
-    result = machine.run("make", "test")
-    assert result.returncode == 0, result.stderr
-    assert machine.log()[4:] == [
-        "-m ruff check .",
-        "-m ruff format --check .",
-        "scripts/format_notebooks.py --check",
-        "-m pytest --nbmake --overwrite",
-    ]
-
-
-def test_make_course_executes_then_builds(machine):
-    machine.python("3.13")
-    assert machine.run("make", "course").returncode == 0
-    assert machine.log()[4:] == [
-        "scripts/render.py --into _build/executed",
-        "site/build.py --notebooks _build/executed",
-    ]
-
-
-def test_make_keeps_exit_codes(machine):
-    failing = machine.command("failing", 'printf "%s\\n" "$*" >>"$LOG"; exit 1')
-    for target in ("lint", "test", "course", "render", "site", "lab", "format"):
-        assert machine.run("make", target, f"PY={failing.name}").returncode != 0
-        assert len(machine.log()) == 1, "nothing may run after a failure"
-
-
-def test_an_environment_of_ones_own_is_not_set_up(machine):
-    machine.command("mine", 'printf "%s\\n" "mine $*" >>"$LOG"')
-    assert machine.run("make", "lint", "PY=mine").returncode == 0
-    assert machine.log() == [
-        "mine -m ruff check .",
-        "mine -m ruff format --check .",
-        "mine scripts/format_notebooks.py --check",
-    ]
-    assert not (machine.root / ".venv").exists()
-
-
-def test_a_failed_lock_leaves_the_old_one(machine):
-    before = (machine.root / "requirements.lock").read_bytes()
-    half = "echo half >_build/requirements.lock; exit 1"
-    machine.command("half", half)
-    assert machine.run("make", "lock", "PY=half").returncode != 0
-    assert (machine.root / "requirements.lock").read_bytes() == before
-
-
-def test_make_clean_keeps_the_environment_and_the_sources(machine):
-    kept = [".venv/lib/__pycache__/a.pyc", "notebooks/12-X.md", "requirements.lock"]
-    gone = ["_build/html/index.html", "tests/__pycache__/a.pyc", ".ruff_cache/a", ".hypothesis/a"]
-    for name in kept + gone:
-        (machine.root / name).parent.mkdir(parents=True, exist_ok=True)
-        (machine.root / name).touch()
-    assert machine.run("make", "clean").returncode == 0
-    assert all((machine.root / name).exists() for name in kept)
-    assert not any((machine.root / name).exists() for name in gone)
-
-
-@pytest.fixture
-def ci(machine):
-    (machine.root / ".ci").mkdir()
-    for name in (".ci/run", "scripts/install-chromium.sh"):
-        shutil.copy(ROOT / name, machine.root / name)
-    (machine.bin / "bash").symlink_to(shutil.which("bash"))
-    machine.command("make", 'printf "%s\\n" "$PWD: make $*, CI=$CI" >>"$LOG"; exit 3')
-    return machine
-
-
-def test_ci_run_is_make_test_with_a_browser(ci):
-    ci.command("google-chrome", "exit 0")
-    ci.command("apt-get", 'printf "%s\\n" "apt-get $*" >>"$LOG"')
-    result = ci.run(str(ci.root / ".ci/run"), PWD="/")
-    assert (result.returncode, ci.log()) == (3, [f"{ci.root}: make test, CI=true"])
-
-
-def test_ci_run_installs_chromium_where_there_is_none(ci):
-    # Without package lists, as in a fresh container, the first try fails.
-    ci.command("sudo", 'shift; exec "$@"')
-    script = """printf '%s\\n' "apt-get $*" >>"$LOG"
-case $* in update*) touch "$TURNS/lists" ;; *) [ -e "$TURNS/lists" ] || exit 100 ;; esac"""
-    ci.command("apt-get", script)
-    result = ci.run(str(ci.root / ".ci/run"), PWD="/")
-    install = "apt-get install -y -q --no-install-recommends chromium"
-    assert result.returncode == 3
-    assert ci.log() == [
-        install,
-        "apt-get update -q",
-        install,
-        f"{ci.root}: make test, CI=true",
-    ]
-
-
-def test_ci_run_goes_on_where_chromium_cannot_be_had(ci):
-    ci.command("sudo", 'shift; exec "$@"')
-    ci.command("apt-get", "echo no such package; exit 100")
-    result = ci.run(str(ci.root / ".ci/run"), PWD="/")
-    assert (result.returncode, ci.log()) == (3, [f"{ci.root}: make test, CI=true"])
-    assert "no such package" in result.stderr
-
-
-@pytest.mark.parametrize(
-    "name", [".ci/run", "postBuild", "scripts/setup.sh", "scripts/install-chromium.sh"]
-)
-def test_scripts_can_be_executed(name):
-    assert os.access(ROOT / name, os.X_OK), f"chmod +x {name}"
-
-
-SOURCE = """\
----
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-    format_version: 0.13
-kernelspec:
-  display_name: Python 3
-  language: python
-  name: python3
----
-
-# Title, with *text* that  stays
-
-```{{code-cell}} ipython3
----
-mystnb:
-  figure:
-    name: fig-12-a
-    caption: What to see.
----
-{code}
-```
-"""
-
-
-def test_make_format_changes_code_and_nothing_else():
-    from format_notebooks import formatted
-
-    code = "%matplotlib inline\nx=[1,2]\nax.plot( x );"
-    after = formatted(SOURCE.format(code=code), ROOT / "notebooks/12-X.md")
-    assert after == SOURCE.format(code="%matplotlib inline\nx = [1, 2]\nax.plot(x);")
-
-
-def test_make_format_says_which_notebook_it_cannot_read():
-    from format_notebooks import formatted
-
-    from publish.files import CourseError
-
-    with pytest.raises(CourseError, match=r"12-X\.md cannot be formatted"):
-        formatted(SOURCE.format(code="x = ("), ROOT / "notebooks/12-X.md")
-
-
-def test_ruff_s_complaints_about_a_source_come_before_a_run():
-    from format_notebooks import complaints
-
-    from publish.files import sources
-
-    source = sources()[0]
-    text = source.read_text(encoding="utf-8")
-    assert complaints(text, source) == ""
-    cell = "```{code-cell} ipython3\nimport antigravity\nx='a'\n```\n"
-    said = complaints(text + "\n" + cell, source)
-    assert "F401" in said and "`antigravity` imported but unused" in said
-    assert f"{source.name} is not formatted; run `make format`." in said
+@pytest.mark.parametrize("there", ["google-chrome", "apt-get", "nothing"])
+def test_ci_run_is_make_test_with_a_browser_where_one_can_be_had(machine, there):
+    machine.command("id", "echo 0")
+    machine.command("make", 'echo "make $*, CI=$CI" >>"$LOG"; exit 3')
+    machine.command(there, MANAGER)
+    result = machine.run(str(machine.root / ".ci/run"))
+    asked = [APT + "chromium", "apt-get update -q", APT + "chromium"] if there == "apt-get" else []
+    assert (result.returncode, machine.log()) == (3, [*asked, "make test, CI=true"])

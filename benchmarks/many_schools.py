@@ -1,16 +1,13 @@
 """Seconds that studies of many schools take: growth with their number, and with processes.
 
-.venv/bin/python benchmarks/many_schools.py [--into DIR]
-
-Writes benchmarks/results/many-schools.csv, from which the companion to lecture 12 draws its
-figure, and many-schools.md with versions and the machine. Each study has a pool of its own, so
-its time holds the start of the processes and the compilation in each. Takes five minutes on 2
-cores; leave the machine alone meanwhile.
+python -m benchmarks.many_schools writes benchmarks/results/many-schools.csv, from which the
+companion to lecture 12 draws its figure, and many-schools.md with versions and the machine. Each
+study has a pool of its own, so its time holds the start of the processes and the compilation in
+each. Takes five minutes on 2 cores; leave the machine alone meanwhile.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -21,10 +18,18 @@ import pandas as pd
 from benchmarks.common import machine, machine_line, store, versions
 from studies import schools
 
-HERE = Path(__file__).resolve().parent
+RESULTS = Path(__file__).resolve().parent / "results"
 SIZE = np.repeat([5, 10, 25, 35], 15)
 STUDIES = {1: (25, 50, 100, 200), 2: (25, 50, 100, 200, 400)}  # processes: schools
 PACKAGES = ("pymc", "nutpie", "pytensor", "numba", "numpy")
+HEAD = """# Many schools: seconds of a study
+
+Schools of 60 classrooms, four chains each, gated; made by `benchmarks/many_schools.py`. The time \
+holds the start of the processes and the compilation in each.
+
+| processes | schools | seconds |
+|---|---|---|
+"""
 
 
 def seconds_of(count: int, processes: int) -> float:
@@ -40,25 +45,16 @@ def seconds_of(count: int, processes: int) -> float:
 
 def main() -> None:
     """Measure, print and store."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--into", type=Path, default=HERE / "results")
-    into = parser.parse_args().into
     rows = []
     for processes, counts in STUDIES.items():
         for count in counts:
-            taken = seconds_of(count, processes)
-            rows.append({"processes": processes, "schools": count, "seconds": round(taken, 1)})
-            print(rows[-1], flush=True)
-    store(into / "many-schools.csv", pd.DataFrame(rows).to_csv(index=False))
-    listed = "\n".join(f"| {r['processes']} | {r['schools']} | {r['seconds']} |" for r in rows)
-    store(
-        into / "many-schools.md",
-        "# Many schools: seconds of a study\n\n"
-        "Schools of 60 classrooms, four chains each, gated; made by `benchmarks/many_schools.py`. "
-        "The time holds the start of the processes and the compilation in each.\n\n"
-        f"| processes | schools | seconds |\n|---|---|---|\n{listed}\n\n"
-        f"Machine: {machine_line(machine(), versions(PACKAGES))}.\n",
-    )
+            rows.append((processes, count, round(seconds_of(count, processes), 1)))
+            print(*rows[-1], flush=True)
+    table = pd.DataFrame(rows, columns=["processes", "schools", "seconds"])
+    store(RESULTS / "many-schools.csv", table.to_csv(index=False))
+    listed = "".join(f"| {' | '.join(map(str, row))} |\n" for row in rows)
+    where = machine_line(machine(), versions(PACKAGES))
+    store(RESULTS / "many-schools.md", f"{HEAD}{listed}\nMachine: {where}.\n")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 
-from benchmarks import common, measure, models, report, run
+from benchmarks import arithmetic, common, measure, models, report, run
 from benchmarks.models import OURS, STOCK
 from rethinking.sampling import ordered_starts
 
@@ -157,7 +157,7 @@ def test_floor_takes_longer_with_more_to_do() -> None:
 
 def summary_of(rows: list[dict] = ROWS) -> dict[tuple[str, str], dict]:
     fits, _, _ = report.tables(rows, FACTS)
-    return {(one["form"], one["sampler"]): one for one in report.summarise(fits)}
+    return {(one["form"], one["sampler"]): one for one in arithmetic.summarise(fits)}
 
 
 def test_medians_and_spread() -> None:
@@ -181,8 +181,8 @@ def test_a_sampler_that_hides_its_warm_up_gets_no_time_a_gradient() -> None:
 
 
 def test_ratios() -> None:
-    found = {(r["form"], r["against"]): r for r in report.ratios(list(summary_of().values()))}
-    first, second = (found[OURS, name] for name, _, _ in report.REFERENCES)
+    found = {(r["form"], r["against"]): r for r in arithmetic.ratios(list(summary_of().values()))}
+    first, second = (found[OURS, name] for name, _, _ in arithmetic.REFERENCES)
     # ours: 200, 100 and 66.7 a second
     assert first["ratio"] == pytest.approx(100 / 10) and first["goal"] == 100
     assert first["least"] == pytest.approx(100 / 1.5 / (10 * np.exp(ERROR)))
@@ -196,18 +196,18 @@ def test_means_are_compared_in_their_errors() -> None:
         for form in (STOCK, OURS)
         for seed in (1, 2)
     ]
-    (found,) = report.agreement(rows)
+    (found,) = arithmetic.agreement(rows)
     assert found["form"] == OURS and found["means"] == 400
     assert found["root_mean_square"] == pytest.approx(1, abs=0.15) and found["largest"] < 4.2
     assert found["bound"] == pytest.approx(4.2, abs=0.1)
-    assert report.agreement(rows[2:]) == []
+    assert arithmetic.agreement(rows[2:]) == []
 
 
 def test_exponent() -> None:
     sizes = np.array([1, 2, 4, 8, 16])
-    slope, error = report.exponent(sizes, 3 * sizes**1.5)
+    slope, error = arithmetic.exponent(sizes, 3 * sizes**1.5)
     assert slope == pytest.approx(1.5) and error == pytest.approx(0, abs=1e-6)
-    assert np.isnan(report.exponent([1, 2], [1, 2])[1])
+    assert np.isnan(arithmetic.exponent([1, 2], [1, 2])[1])
 
 
 def test_results_are_written_and_read_again(tmp_path: Path) -> None:
@@ -222,11 +222,11 @@ def test_results_are_written_and_read_again(tmp_path: Path) -> None:
 # --- The stored results ----------------------------------------------------------------------
 
 STORED = report.read(report.RESULTS)
-SUMMARY = report.summarise(STORED[0])
+SUMMARY = arithmetic.summarise(STORED[0])
 
 
 def stored(name: tuple, summary: list[dict]) -> dict:
-    return next(one for one in summary if tuple(one[k] for k in report.KEY) == name)
+    return next(one for one in summary if tuple(one[k] for k in arithmetic.KEY) == name)
 
 
 def test_stored_results_agree_with_one_another_and_bear_the_page() -> None:
@@ -240,8 +240,8 @@ def test_stored_results_agree_with_one_another_and_bear_the_page() -> None:
 @pytest.mark.parametrize(
     ("name", "times"),
     [
-        (report.COURSE, 1e4),
-        (report.PLAIN, 1e4),
+        (arithmetic.COURSE, 1e4),
+        (arithmetic.PLAIN, 1e4),
         (("confounds, latent Mundlak", "course", "NumPyro"), 1e4),
         (("reed frogs", "course", "BlackJAX"), 1e-2),
         (("trolley", OURS, f"{NUTPIE}, one core"), 1e4),
@@ -252,16 +252,16 @@ def test_what_the_results_do_not_bear_is_refused(name: tuple, times: float) -> N
     stored(name, changed)["ess_per_s"]["median"] *= times
     with pytest.raises(report.UnfoundedError, match="says what the results do not"):
         report.check_claims(changed, *STORED[1:])
-    changed.remove(stored(report.BEST, changed))
+    changed.remove(stored(arithmetic.BEST, changed))
     with pytest.raises(report.UnfoundedError, match="needs a fit of trolley"):
         report.check_claims(changed, *STORED[1:])
 
 
 def test_the_goals_of_the_trolley_model() -> None:
     """What the course promises of its form, as stored."""
-    for one in report.ratios(SUMMARY):
+    for one in arithmetic.ratios(SUMMARY):
         assert one["goal"] is None or one["ratio"] >= one["goal"], one
-    ours = stored(report.COURSE, SUMMARY)
+    ours = stored(arithmetic.COURSE, SUMMARY)
     assert ours["passes"] == ours["repeats"] >= 5 and ours["bare_us"]["most"] <= 100
 
 
@@ -293,7 +293,7 @@ def test_every_task_names_a_form_and_a_sampler() -> None:
         assert {t["sampler"] for t in fits} <= {*measure.SAMPLERS, *measure.VARIANTS}
         assert len({(t["name"], *t["seeds"]) for t in fits}) == len(fits)
         assert set(run.SIZES[quick]) <= set(models.GROWTH)
-    assert set(report.LADDER) <= {tuple(t[k] for k in report.KEY) for t in fits}
+    assert set(arithmetic.LADDER) <= {tuple(t[k] for k in arithmetic.KEY) for t in fits}
 
 
 def test_an_interrupted_run_goes_on(

@@ -21,9 +21,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, ScalarFormatter
 from scipy import stats
 
-from benchmarks.common import machine_line, store
-from benchmarks.measure import CHAINS, CORES, NUTPIE, SAMPLERS, VARIANTS
-from benchmarks.models import CENTRED, OURS
 from benchmarks.arithmetic import (
     COURSE,
     KEY,
@@ -37,6 +34,9 @@ from benchmarks.arithmetic import (
     ratios,
     summarise,
 )
+from benchmarks.common import machine_line, store
+from benchmarks.measure import CHAINS, CORES, NUTPIE, SAMPLERS, VARIANTS
+from benchmarks.models import CENTRED, OURS
 from rethinking.plots import plot_errorbar, plot_line, plot_scatter
 from rethinking.start import STYLE_PATH
 

@@ -23,8 +23,11 @@ import inspect
 import platform
 import tempfile
 import time
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numba
 import nutpie.compile_pymc
@@ -116,9 +119,9 @@ def _prepare_or_borrow() -> Path:
         borrowed = tempfile.TemporaryDirectory(prefix="pytensor-")
         _BORROWED.append(borrowed)  # it is deleted when this process ends
         print(
-            f"{base} cannot be written ({error.strerror}), so what is compiled is kept for this "
-            "session only; to keep it, name a folder in the environment variable "
-            "PYTENSOR_FLAGS=base_compiledir=..."
+            f"The folder {base} cannot be written ({error.strerror}), so compiled models are kept "
+            "for this session only; to keep them, name another folder in the environment variable "
+            "PYTENSOR_FLAGS, as base_compiledir=FOLDER."
         )
         # PyTensor itself would fail at the first model, and takes no other folder at run time.
         vars(type(config))["base_compiledir"].val = Path(borrowed.name)
@@ -131,13 +134,13 @@ _BORROWED: list[tempfile.TemporaryDirectory] = []
 class _Files(caching.IndexDataCacheFile):
     """The files of one function; one that cannot be read counts as missing."""
 
-    def _load_index(self):
+    def _load_index(self) -> dict:
         try:
             return super()._load_index()
         except Exception:
             return {}
 
-    def _load_data(self, name):
+    def _load_data(self, name: str) -> object:
         try:
             return super()._load_data(name)
         except Exception as error:
@@ -146,7 +149,7 @@ class _Files(caching.IndexDataCacheFile):
 
 # A callback under a name that numba can find again: its own closure would be part of the key.
 _CALLBACK = "def callback(a, b, c, d, e):\n    return inner(a, b, c, d, e)\n"
-_MAKERS = {
+_MAKERS: dict[str, list[str]] = {
     "_make_c_logp_func": ["n_dim", "logp_fn", "user_data", "shared_keys", "shared_data"],
     "_make_c_expand_func": [
         *("n_dim", "n_expanded", "expand_fn", "user_data", "shared_var_keys", "shared_data")
@@ -154,11 +157,11 @@ _MAKERS = {
 }
 
 
-def _keyed(make, cache):
+def _keyed(make: Callable, cache: ModuleType) -> Callable:
     """Give the callbacks that nutpie's function `make` returns a key in PyTensor's cache."""
 
     @functools.wraps(make)
-    def make_keyed(*args):
+    def make_keyed(*args: Any) -> tuple[Callable, Any]:
         callback, signature = make(*args)
         *sizes, function, _, keys, shared = args
         graph = cache.CACHED_SRC_FUNCTIONS.get(function.py_func)
@@ -178,12 +181,12 @@ def _keyed(make, cache):
     return make_keyed
 
 
-def _keeping(cfunc, cache):
+def _keeping(cfunc: Callable, cache: ModuleType) -> Callable:
     """Let `numba.cfunc` keep the functions that have a key."""
 
     @functools.wraps(cfunc)
-    def keeping_cfunc(*args, **options):
-        def compiled(function):
+    def keeping_cfunc(*args: Any, **options: Any) -> Callable:
+        def compiled(function: Callable) -> Callable:
             keep = {"cache": True} if function in cache.CACHED_SRC_FUNCTIONS else {}
             return cfunc(*args, **options | keep)(function)
 

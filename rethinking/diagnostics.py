@@ -10,7 +10,7 @@ from scipy import fft, special
 
 
 def _normal_scores(draws: np.ndarray) -> np.ndarray:
-    """Rank-normalized values along the last axis, ties sharing their average rank."""
+    """Return rank-normalized values along the last axis, ties sharing their average rank."""
     n = draws.shape[-1]
     order = np.argsort(draws, axis=-1)
     ordered = np.take_along_axis(draws, order, axis=-1)
@@ -33,7 +33,7 @@ def _normal_scores(draws: np.ndarray) -> np.ndarray:
 
 
 def _effective_sizes(draws: np.ndarray) -> np.ndarray:
-    """Effective sample sizes, shape (parameter,), of draws of shape (parameter, chain, draw)."""
+    """Return effective sample sizes (parameter,) of draws of shape (parameter, chain, draw)."""
     n_chains, n = draws.shape[1:]
     constant = np.ptp(draws, axis=(1, 2)) == 0
     if constant.any():
@@ -101,6 +101,13 @@ def diagnostics(draws: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     References
     ----------
     Vehtari, Gelman, Simpson, Carpenter, Bürkner (2021), doi:10.1214/20-BA1221.
+
+    Examples
+    --------
+    >>> draws = np.random.default_rng(1).normal(size=(2, 4, 500))
+    >>> rhat, ess_bulk, ess_tail = diagnostics(draws)
+    >>> bool(rhat.max() < 1.01 and ess_bulk.min() > 1500)
+    True
     """
     draws = np.asarray(draws, float)
     n_parameters, _, n_draws = draws.shape

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from IPython import get_ipython
-from IPython.display import display
+from IPython.display import DisplayHandle, display
 
 from rethinking import record
 
@@ -19,8 +19,13 @@ def show(markdown: str, plain: str) -> None:
     Parameters
     ----------
     markdown, plain : str
+
+    Examples
+    --------
+    >>> show("*One*.", "One.")
+    One.
     """
-    display({"text/markdown": markdown, "text/plain": plain}, raw=True)
+    _show({"text/markdown": markdown, "text/plain": plain})
 
 
 def show_page(html: str, plain: str) -> None:
@@ -29,23 +34,37 @@ def show_page(html: str, plain: str) -> None:
     Parameters
     ----------
     html, plain : str
+
+    Examples
+    --------
+    >>> show_page("<p>One.</p>", "A page, where scripts run.")
+    A page, where scripts run.
     """
-    display(
-        {"text/html": html, "text/plain": plain},
-        metadata={"course": {"role": "living"}},
-        raw=True,
-    )
+    _show({"text/html": html, "text/plain": plain}, metadata={"course": {"role": "living"}})
+
+
+def _show(data: dict[str, str], **options: object) -> None:
+    if get_ipython() is None:  # a plain Python would print all of it, as a dict
+        print(data["text/plain"])
+    else:
+        display(data, raw=True, **options)
 
 
 def say(text: str) -> None:
-    """Show a sentence as Markdown output, so that its numbers come from the computation.
+    '''Show a sentence as Markdown output, so that its numbers come from the computation.
 
     Parameters
     ----------
     text : str
         Markdown. Line breaks and indentation of a triple-quoted string are folded away, so a
         long sentence can be wrapped in the source; a blank line starts a new paragraph.
-    """
+
+    Examples
+    --------
+    >>> say(f"""All {20} fits
+    ...     pass the gate.""")
+    All 20 fits pass the gate.
+    '''
     paragraphs = [" ".join(part.split()) for part in text.strip().split("\n\n")]
     folded = "\n\n".join(paragraphs)
     show(folded, folded)
@@ -87,6 +106,11 @@ def check_claim(
         The computation no longer supports the statement.
     ValueError
         Not exactly one of `above`, `below`, `within`; a standard error that is not positive.
+
+    Examples
+    --------
+    >>> check_claim("Two is above one.", 2.0, 0.25, above=1)
+    ✓ Two is above one. Computed: 2 ± 0.25, 4.0 standard errors above 1.
     """
     given = {
         k: v for k, v in (("above", above), ("below", below), ("within", within)) if v is not None
@@ -95,8 +119,8 @@ def check_claim(
         raise ValueError(f"Give exactly one of above, below, within; got {sorted(given) or None}.")
     if not (np.isfinite(estimate) and np.isfinite(standard_error) and standard_error > 0):
         raise ValueError(
-            f"estimate and standard_error must be finite and the latter positive; got {estimate!r} "
-            f"and {standard_error!r}."
+            "The estimate and its standard_error must be finite and the latter positive; got "
+            f"{estimate!r} and {standard_error!r}."
         )
     (kind, reference), *_ = given.items()
     distance = (estimate - reference) / standard_error
@@ -139,6 +163,16 @@ def progress[T](
         item and not read in advance.
     initial : int
         How many were done before, and are not among `items`.
+
+    Yields
+    ------
+    object
+        The items, one by one.
+
+    Examples
+    --------
+    >>> [2 * n for n in progress([1, 2, 3], label="fits")]
+    [2, 4, 6]
     """
     if total is None:
         items = list(items)
@@ -171,7 +205,7 @@ def _in_notebook() -> bool:
 
 
 def _notebook_line() -> Callable[..., None]:
-    handles: list = []
+    handles: list[DisplayHandle] = []
 
     def show(text: str, *, last: bool = False) -> None:
         line = {"text/plain": text}

@@ -6,10 +6,14 @@ import graphlib
 import html
 import re
 import shutil
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import graphviz
 
 from rethinking.plots import COLOR_NAMES
+
+type Edge = tuple[str, str]
 
 _DIRECTIONS = {"UD": "TB", "LR": "LR"}
 
@@ -25,19 +29,19 @@ class CausalGraph(graphviz.Digraph):
         What the picture shows, every arrow included.
     """
 
-    def __init__(self, *args, alt="", **kwargs):
+    def __init__(self, *args: Any, alt: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.alt = alt
 
-    def _copy_kwargs(self, **kwargs):
+    def _copy_kwargs(self, **kwargs: Any) -> dict[str, Any]:
         return {**super()._copy_kwargs(**kwargs), "alt": self.alt}
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Return the alternative text: an object's address would differ from run to run."""
         return f"<{self.alt}>"
 
-    def svg(self):
-        """Picture as an SVG element, with its alternative text as title and label.
+    def svg(self) -> str:
+        """Return the picture as an SVG element, with its alternative text as title and label.
 
         Returns
         -------
@@ -59,7 +63,10 @@ class CausalGraph(graphviz.Digraph):
         except graphviz.CalledProcessError as error:
             said = error.stderr or b""
             said = said.decode(errors="replace") if isinstance(said, bytes) else said
-            raise ValueError(f"dot cannot draw this graph: {' '.join(said.split())}") from None
+            raise ValueError(
+                f"Graphviz's program dot cannot draw this graph: {' '.join(said.split())}. Look at"
+                " the labels and attributes."
+            ) from None
         # The prologue and the comments name the version of dot; the ids are alike in every graph
         # and would clash on a page with two of them.
         drawn = re.sub(r"<!--.*?-->\n?", "", drawn[drawn.index("<svg") :], flags=re.DOTALL)
@@ -72,8 +79,13 @@ class CausalGraph(graphviz.Digraph):
             count=1,
         )
 
-    def _repr_mimebundle_(self, include=None, exclude=None, **_):
-        """Picture and alternative text for IPython, as (data, metadata)."""
+    def _repr_mimebundle_(
+        self,
+        include: Collection[str] | None = None,
+        exclude: Collection[str] | None = None,
+        **_: Any,
+    ) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        """Return picture and alternative text for IPython, as (data, metadata)."""
         wanted = {"image/svg+xml", "text/plain"} if include is None else set(include)
         wanted -= set(exclude or ())
         data = {}
@@ -85,8 +97,12 @@ class CausalGraph(graphviz.Digraph):
 
 
 def draw_causal_graph(
-    edge_list, node_props=None, edge_props=None, graph_direction="UD", unobserved=()
-):
+    edge_list: Iterable[Sequence[str]],
+    node_props: Mapping[str, Mapping[str, object]] | None = None,
+    edge_props: Mapping[Edge, Mapping[str, object]] | None = None,
+    graph_direction: Literal["UD", "LR"] = "UD",
+    unobserved: str | Iterable[str] = (),
+) -> CausalGraph:
     """Draw a causal graph (a directed graph without cycles).
 
     Parameters
@@ -96,8 +112,8 @@ def draw_causal_graph(
         A name is drawn as it is written (``"β_P"``); one in angle brackets is a Graphviz
         HTML-like label (``"<β<SUB>P</SUB>>"``).
     node_props : dict of str to dict, optional
-        Graphviz attributes of nodes: ``{"S": {"color": utils.RED}}``. A coloured node gets a
-        thicker border, too, unless ``penwidth`` is given: colour is never the only sign.
+        Graphviz attributes of nodes: ``{"S": {"color": utils.RED}}``. A colored node gets a
+        thicker border, too, unless ``penwidth`` is given: color is never the only sign.
     edge_props : dict of (str, str) to dict, optional
         Graphviz attributes of arrows: ``{("P", "S"): {"color": utils.RED}}``; as for nodes.
     graph_direction : {"UD", "LR"}
@@ -119,11 +135,16 @@ def draw_causal_graph(
         direction is unknown; if ``dot`` cannot draw the attributes.
     RuntimeError
         If Graphviz's program ``dot`` is not installed.
+
+    Examples
+    --------
+    >>> draw_causal_graph([("P", "S"), ("G", "S"), ("G", "P")], unobserved="G")
+    <Causal graph. P → S, G → S, G → P. G is unobserved (dashed).>
     """
     if graph_direction not in _DIRECTIONS:
         raise ValueError(
-            f'graph_direction is {graph_direction!r}; use "UD" (top to bottom) or "LR" (left to'
-            " right)"
+            f'The graph_direction is {graph_direction!r}. Use "UD" (top to bottom) or "LR" (left to'
+            " right)."
         )
     edges = _checked_edges(edge_list)
     nodes = list(dict.fromkeys(node for edge in edges for node in edge))
@@ -133,7 +154,7 @@ def draw_causal_graph(
     for node in latent:
         if node not in nodes:
             raise ValueError(
-                f"unobserved node {node!r} is not in the graph; its nodes are {_listed(nodes)}"
+                f"The unobserved node {node!r} is not in the graph. Its nodes are {_listed(nodes)}."
             )
     if shutil.which("dot") is None:
         # Asked here because IPython would only print an error raised while displaying.
@@ -184,9 +205,9 @@ def draw_causal_graph(
 
 
 _NO_DOT = (
-    "Graphviz's program `dot` was not found: install Graphviz (Debian and Ubuntu:"
+    "Graphviz's program `dot` was not found. Install Graphviz (Debian and Ubuntu:"
     " `sudo apt-get install graphviz`, Fedora: `sudo dnf install graphviz`, macOS:"
-    " `brew install graphviz`, conda: `conda install graphviz`) and restart the kernel"
+    " `brew install graphviz`, conda: `conda install graphviz`) and restart the kernel."
 )
 _DASHED_LEGEND = (
     '<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="4"><TR>'
@@ -195,28 +216,28 @@ _DASHED_LEGEND = (
 )
 
 
-def _listed(things):
+def _listed(things: Iterable[object]) -> str:
     return ", ".join(repr(thing) for thing in things)
 
 
-def _checked_edges(edge_list):
-    """Edges as a list of tuples: pairs of names, each once, without a cycle."""
+def _checked_edges(edge_list: Iterable[Sequence[str]]) -> list[Edge]:
+    """Return the edges as a list of tuples: pairs of names, each once, without a cycle."""
     edges = []
     for edge in edge_list:
         if not isinstance(edge, (tuple, list)) or len(edge) != 2:
             raise ValueError(
-                f'edge {edge!r} is not a pair; write each arrow as ("cause", "effect")'
+                f'The edge {edge!r} is not a pair. Write each arrow as ("cause", "effect").'
             )
         if not all(isinstance(node, str) and node for node in edge):
-            raise ValueError(f"edge {edge!r} holds a node that is not a name; use strings")
+            raise ValueError(f"The edge {edge!r} holds a node that is not a name. Use strings.")
         cause, effect = edge
         if cause == effect:
-            raise ValueError(f"edge {edge!r} leads from a node to itself; remove it")
+            raise ValueError(f"The edge {edge!r} leads from a node to itself. Remove it.")
         if (cause, effect) in edges:
-            raise ValueError(f"edge {edge!r} occurs twice; remove one of them")
+            raise ValueError(f"The edge {edge!r} occurs twice. Remove one of them.")
         edges.append((cause, effect))
     if not edges:
-        raise ValueError('edge_list is empty; give at least one arrow, such as ("X", "Y")')
+        raise ValueError('The edge_list is empty. Give at least one arrow, such as ("X", "Y").')
 
     causes = {}
     for cause, effect in edges:
@@ -225,26 +246,31 @@ def _checked_edges(edge_list):
         graphlib.TopologicalSorter(causes).prepare()
     except graphlib.CycleError as error:
         raise ValueError(
-            f"a causal graph has no cycle, but this one has {' → '.join(error.args[1])};"
-            " remove or turn one of these arrows"
+            f"A causal graph has no cycle, but this one has {' → '.join(error.args[1])}."
+            " Remove or turn one of these arrows."
         ) from None
     return edges
 
 
-def _checked_props(option, props, members):
-    """Copy of the properties, an entry for every member, values as text."""
+def _checked_props[T](
+    option: str, props: Mapping[T, Mapping[str, object]] | None, members: Sequence[T]
+) -> dict[T, dict[str, str]]:
+    """Return a copy of the properties, an entry for every member, values as text."""
     props = {} if props is None else props
-    if not hasattr(props, "items"):
-        raise ValueError(f"{option} is {props!r}; give a dict of dicts of Graphviz attributes")
+    if not isinstance(props, Mapping):
+        raise ValueError(
+            f"The argument {option} is {props!r}. Give a dict of dicts of Graphviz attributes."
+        )
     for member, attributes in props.items():
         if member not in members:
             raise ValueError(
-                f"{option} names {member!r}, which is not in the graph; it has {_listed(members)}"
+                f"The argument {option} names {member!r}, which is not in the graph. It has"
+                f" {_listed(members)}."
             )
-        if not hasattr(attributes, "items"):
+        if not isinstance(attributes, Mapping):
             raise ValueError(
-                f"{option} gives {attributes!r} for {member!r}; give a dict of Graphviz"
-                ' attributes, such as {"color": "red"}'
+                f"The argument {option} gives {attributes!r} for {member!r}. Give a dict of"
+                ' Graphviz attributes, such as {"color": "red"}.'
             )
     return {
         member: {key: str(value) for key, value in props.get(member, {}).items()}
@@ -252,26 +278,32 @@ def _checked_props(option, props, members):
     }
 
 
-def _emphasized(attributes):
-    """Attributes with a thicker line where a colour was asked for."""
+def _emphasized(attributes: dict[str, str]) -> dict[str, str]:
+    """Return the attributes with a thicker line where a color was asked for."""
     return {"penwidth": "2.8", **attributes} if "color" in attributes else attributes
 
 
-def _is_html(label):
-    """Whether Graphviz takes a label as HTML-like."""
+def _is_html(label: str) -> bool:
+    """Return whether Graphviz takes a label as HTML-like."""
     return label.startswith("<") and label.endswith(">")
 
 
-def _in_words(name, label=None):
-    """Text of a node without markup and line breaks; a name has no escapes, a label may."""
+def _in_words(name: str, label: str | None = None) -> str:
+    """Return the text of a node, without markup and line breaks; only a label has escapes."""
     text = name if label is None else re.sub(r"\\[nlr]", " ", label)
     if _is_html(text):
         text = html.unescape(re.sub(r"<[^<>]*>", "", text[1:-1]))
     return " ".join(text.split())
 
 
-def _alt_text(words, arrows, node_props, edge_props, latent):
-    """Alternative text: every arrow, the highlights, the unobserved nodes."""
+def _alt_text(
+    words: Mapping[str, str],
+    arrows: Mapping[Edge, str],
+    node_props: Mapping[str, Mapping[str, str]],
+    edge_props: Mapping[Edge, Mapping[str, str]],
+    latent: Sequence[str],
+) -> str:
+    """Return the alternative text: every arrow, the highlights, the unobserved nodes."""
     sentences = ["Causal graph.", f"{', '.join(arrows.values())}."]
     highlights = {}
     for shown, props in ((words, node_props), (arrows, edge_props)):
@@ -280,7 +312,7 @@ def _alt_text(words, arrows, node_props, edge_props, latent):
                 color = COLOR_NAMES.get(props[member]["color"], props[member]["color"])
                 highlights.setdefault(color, []).append(text)
     for color, texts in highlights.items():
-        # A colour written as digits tells a listener nothing.
+        # A color written as digits tells a listener nothing.
         how = f"in {color}, with thick lines" if color.isalpha() else "with thick lines"
         sentences.append(f"Drawn {how}: {', '.join(texts)}.")
     if latent:

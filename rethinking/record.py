@@ -15,16 +15,25 @@ import xarray as xr
 
 
 def path() -> str | None:
+    """Return where the record goes; None where nobody asked for one."""
     return os.environ.get("COURSE_RECORD")
 
 
 def keeps_estimates() -> bool:
-    """Whether the record is for the numerical tests, which need the means of every fit."""
+    """Return whether the record is for the numerical tests, which need the means of every fit."""
     return bool(path() and os.environ.get("COURSE_ESTIMATES"))
 
 
 def line(kind: str, **fields: object) -> None:
-    """Append a JSON line to the run record, where a render or a test asked for one."""
+    """Append a JSON line to the run record, where a render or a test asked for one.
+
+    Parameters
+    ----------
+    kind : str
+        "fit", "formula", "claim", "estimate" or "study".
+    **fields
+        What JSON takes; other numbers become floats.
+    """
     file_name = path()
     if file_name:
         with open(file_name, "a", encoding="utf-8") as file:

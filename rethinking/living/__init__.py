@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,9 +40,18 @@ def tank_scrubber(
     ------
     ValueError
         `survival` and `median` are not of the same sigmas, or a number is not finite.
+
+    Examples
+    --------
+    >>> frogs = pd.DataFrame({"density": [10, 10], "surv": [9, 1]})
+    >>> tanks = {"mean": [0.8, 0.2], "lower": [0.7, 0.1], "upper": [0.9, 0.3]}
+    >>> tank_scrubber(frogs, {1.0: tanks, 2.0: tanks}, {1.0: 0.5, 2.0: 0.5})
+    A slider over sigma, where scripts run.
     """
     if list(survival) != list(median):
-        raise ValueError("survival and median must hold the same sigmas in the same order.")
+        raise ValueError(
+            "The arguments survival and median must hold the same sigmas in the same order."
+        )
 
     def rounded(values: ArrayLike) -> list[float]:
         return np.round(np.asarray(values, float), 3).tolist()
@@ -63,9 +73,7 @@ def tank_scrubber(
             for key in ("mean", "lower", "upper")
         },
     }
-    template = (_WIDGETS / "tank_scrubber.html").read_text(encoding="utf-8")
-    page = template.replace("__DATA__", json.dumps(data, separators=(",", ":"), allow_nan=False))
-    show_page(page, "A slider over sigma, where scripts run.")
+    _show_living("tank_scrubber", data, "A slider over sigma, where scripts run.")
 
 
 def shrinkage_explorer(alpha_bar: float, *, sigma: float = 1.5) -> None:
@@ -89,11 +97,16 @@ def shrinkage_explorer(alpha_bar: float, *, sigma: float = 1.5) -> None:
     ------
     ValueError
         A number lies outside its range.
+
+    Examples
+    --------
+    >>> shrinkage_explorer(1.4, sigma=1.6)
+    Sliders over a classroom, where scripts run.
     """
     if not -8 <= alpha_bar <= 8:
-        raise ValueError(f"alpha_bar must be log-odds from -8 to 8, not {alpha_bar}.")
+        raise ValueError(f"The alpha_bar must be log-odds from -8 to 8, not {alpha_bar}.")
     if not 0.1 <= sigma <= 4:
-        raise ValueError(f"sigma must be from 0.1 to 4, as on its slider, not {sigma}.")
+        raise ValueError(f"The sigma must be from 0.1 to 4, as on its slider, not {sigma}.")
     data = {
         "alpha_bar": round(float(alpha_bar), 2) + 0.0,
         "start": {"N": 5, "S": 1, "sigma": round(float(sigma), 3)},
@@ -133,7 +146,7 @@ def point_explorer(
         The columns to tell of a point, in this order, and what to call each. The axes and the
         legend use the same words.
     groups : str, optional
-        Column of up to four groups, each with a shape and a colour: in the order of its
+        Column of up to four groups, each with a shape and a color: in the order of its
         categories, if it has any, else in that of the rows.
     interval : tuple of str, optional
         Columns with the lower and the upper end of an interval of `y`.
@@ -151,6 +164,14 @@ def point_explorer(
     ValueError
         A column is missing, holds what cannot be drawn or names two points alike; there are too
         many rows or groups; or a text is empty.
+
+    Examples
+    --------
+    >>> tanks = pd.DataFrame({"tank": [1, 2], "share": [0.9, 0.4]})
+    >>> columns = {"tank": "tank", "share": "share that survived"}
+    >>> texts = {"title": "Two tanks", "alt": "Scatter chart of two tanks."}
+    >>> point_explorer(tanks, x="tank", y="share", label="tank", columns=columns, **texts)
+    A chart whose points tell their numbers, with scripts.
     """
     needed = [x, y, label, *columns, *(c for c in (groups, raw) if c), *(interval or ())]
     for name in needed:
@@ -159,7 +180,7 @@ def point_explorer(
     if not 1 <= len(table) <= 400:
         raise ValueError(f"A point explorer takes 1 to 400 rows, not {len(table)}.")
     if not title.strip() or not alt.strip() or not columns:
-        raise ValueError("title, alt and columns must not be empty.")
+        raise ValueError("The arguments title, alt and columns must not be empty.")
     names = table[label].astype(str).tolist()
     if len(set(names)) < len(names):
         twice = table[label].astype(str)[table[label].astype(str).duplicated()].iloc[0]
@@ -198,7 +219,7 @@ def point_explorer(
     if interval:
         data |= {"lower": finite(interval[0]), "upper": finite(interval[1])}
         if (np.array(data["lower"]) > data["upper"]).any():
-            raise ValueError(f"{interval[0]!r} must nowhere lie above {interval[1]!r}.")
+            raise ValueError(f"The column {interval[0]!r} must nowhere lie above {interval[1]!r}.")
         data["interval"] = " … ".join(columns.get(name, name) for name in interval) + " …"
     if raw:
         data |= {"raw": finite(raw), "raw_heading": columns.get(raw, raw)}
@@ -207,7 +228,9 @@ def point_explorer(
         kinds = kinds.cat.categories if hasattr(kinds, "cat") else kinds.drop_duplicates()
         kinds = kinds.tolist()
         if not len(kinds) <= 4 or table[groups].isna().any():
-            raise ValueError(f"{groups!r} must name one of at most four groups in every row.")
+            raise ValueError(
+                f"The column {groups!r} must name one of at most four groups in every row."
+            )
         data |= {
             "groups": [str(kind) for kind in kinds],
             "group": [kinds.index(kind) for kind in table[groups]],
@@ -215,7 +238,7 @@ def point_explorer(
     _show_living("point_explorer", data, "A chart whose points tell their numbers, with scripts.")
 
 
-def _show_living(name: str, data: dict, plain: str) -> None:
+def _show_living(name: str, data: dict[str, Any], plain: str) -> None:
     """Display a widget with its data; ``living.css`` and ``living.js`` are what widgets share."""
     page = (_WIDGETS / f"{name}.html").read_text(encoding="utf-8")
     for part in ("css", "js"):

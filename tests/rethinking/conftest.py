@@ -1,5 +1,7 @@
 """What the tests of the helpers share."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from rethinking import compile_cache, display
@@ -61,5 +63,5 @@ class Shown(list):
 @pytest.fixture
 def shown(monkeypatch):
     monkeypatch.setattr(display, "display", shown := Shown())
-    monkeypatch.setattr(display, "_in_notebook", lambda: True)
+    monkeypatch.setattr(display, "get_ipython", lambda: SimpleNamespace(kernel=True))
     return shown

@@ -38,6 +38,13 @@ def test_short_sentences(text, folded, shown):
     assert shown.markdown.replace("\n\n\n\n", "\n\n") == folded.replace("\n\n\n\n", "\n\n")
 
 
+def test_plain_python_prints_the_plain_text_alone(shown, monkeypatch, capsys):
+    monkeypatch.setattr(display, "get_ipython", lambda: None)
+    display.show("*One*.", "One.")
+    display.show_page("<p>Two</p>", "Two.")
+    assert capsys.readouterr().out == "One.\nTwo.\n" and shown == []
+
+
 # --- check_claim
 
 
@@ -158,7 +165,7 @@ def test_progress_does_not_flood_the_notebook(shown):
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress_in_a_terminal_rewrites_one_line(terminal, monkeypatch, capsys, shown, clock):
-    monkeypatch.setattr(display, "_in_notebook", lambda: False)
+    monkeypatch.setattr(display, "get_ipython", lambda: None)
     monkeypatch.setattr(display.sys.stderr, "isatty", lambda: terminal, raising=False)
     assert list(progress("ab", label="fits")) == ["a", "b"]
     out, err = capsys.readouterr()

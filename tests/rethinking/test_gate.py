@@ -10,7 +10,8 @@ import xarray as xr
 from scipy.signal import lfilter
 
 import utils
-from utils import ConvergenceError, check_convergence, diagnostics
+from rethinking import gate
+from utils import ConvergenceError, check_convergence, diagnostics, judge
 
 CHAINS, DRAWS = 4, 1000
 
@@ -161,7 +162,9 @@ def test_a_sound_fit_passes_and_is_reported():
     idata = tanks(good(3))
     seen = check_convergence(idata, name="sound")
     assert (seen.name, seen.chains, seen.draws, seen.divergences) == ("sound", CHAINS, DRAWS, 0)
-    assert seen.problems == ()
+    assert seen.problems == () and seen.passed and seen.judged
+    assert judge(idata, name="sound") == seen
+    assert seen.min_ess == min(seen.min_ess_bulk, seen.min_ess_tail)
     flat = np.concatenate([idata["posterior"]["mu"].values[..., None], good(3)], axis=2)
     rhat, bulk, tail = diagnostics(np.moveaxis(flat, 2, 0))
     assert seen.max_rhat == rhat.max()
@@ -213,8 +216,11 @@ def test_each_criterion_goes_red(case):
         check_convergence(make(), name="planted")
     assert re.search(message, str(caught.value)), caught.value
     assert str(caught.value).endswith("another seed is no remedy.")
+    verdict = judge(make(), name="planted")
+    assert verdict.judged and not verdict.passed
+    assert any(re.search(message, problem) for problem in verdict.problems)
     seen = check_convergence(make(), name="planted", expect_failure="planted")
-    assert any(re.search(message, problem) for problem in seen.problems)
+    assert seen.problems == verdict.problems
 
 
 @pytest.mark.parametrize("case", ["bulk ESS", "tail ESS", "a divergence", "E-BFMI", "three chains"])
@@ -242,6 +248,9 @@ def test_stuck_or_undefined_entries_are_never_let_through(value, expected):
     values[..., 1] = value
     with pytest.raises(ConvergenceError, match=r"stuck cannot be judged: alpha\[B\] never varies"):
         check_convergence(tanks(values), name="stuck", expect_failure=expected)
+    verdict = judge(tanks(values), name="stuck")
+    assert not verdict.judged and not verdict.passed
+    assert (verdict.max_rhat, verdict.min_ess, verdict.min_bfmi) == (np.inf, 0, 0)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -300,6 +309,18 @@ def test_constant_may_name_any_kind_of_variable():
     assert seen.max_rhat == check_convergence(fit_of(mu=good())).max_rhat
     with pytest.raises(ValueError, match="no entry that varies"):
         check_convergence(idata, var_names=["a", "b"], constant=["a", "b"])
+
+
+def test_a_file_can_hold_the_verdict():
+    attrs = judge(fit_of(mu=good(), diverging=[(3, 7), (0, 1)])).as_attrs()
+    assert attrs["problems"] == "2 divergences (none allowed)" and attrs["divergences"] == 2
+    assert {type(value) for value in attrs.values()} == {float, int, str}
+    assert judge(fit_of(mu=good())).as_attrs()["problems"] == ""
+
+
+def test_no_entry_beyond_the_last_one_has_a_name():
+    with pytest.raises(IndexError):
+        gate._entry(fit_of(mu=good())["posterior"].to_dataset(), 1)
 
 
 def test_truth_values_and_whole_numbers_are_judged_like_others():

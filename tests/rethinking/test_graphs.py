@@ -112,7 +112,7 @@ def test_latent_nodes_are_dashed_and_a_legend_says_so():
 
 
 @needs_dot
-def test_colour_is_never_the_only_sign():
+def test_color_is_never_the_only_sign():
     graph = utils.draw_causal_graph(
         FROGS,
         node_props={"S": {"color": utils.RED}, "D": {"color": "gray", "penwidth": 1}},
@@ -201,19 +201,23 @@ def test_edges_may_come_from_an_iterator():
 @pytest.mark.parametrize(
     ("edges", "options", "says"),
     [
-        ([("A", "B", "C")], {}, r"edge \('A', 'B', 'C'\) is not a pair; write each arrow as"),
-        ([("A", "B"), "CD"], {}, r"edge 'CD' is not a pair"),
-        ([("A", 2)], {}, r"edge \('A', 2\) holds a node that is not a name; use strings"),
+        ([("A", "B", "C")], {}, r"The edge \('A', 'B', 'C'\) is not a pair\. Write each arrow as"),
+        ([("A", "B"), "CD"], {}, r"The edge 'CD' is not a pair"),
+        ([("A", 2)], {}, r"The edge \('A', 2\) holds a node that is not a name\. Use strings"),
         ([("A", "")], {}, r"holds a node that is not a name"),
-        ([("A", "A")], {}, r"edge \('A', 'A'\) leads from a node to itself; remove it"),
-        ([("A", "B"), ("A", "B")], {}, r"edge \('A', 'B'\) occurs twice; remove one"),
-        ([], {}, "edge_list is empty; give at least one arrow"),
-        (FROGS, {"node_props": {"Q": {}}}, r"node_props names 'Q', which is not in the graph; it"),
+        ([("A", "A")], {}, r"The edge \('A', 'A'\) leads from a node to itself\. Remove it"),
+        ([("A", "B"), ("A", "B")], {}, r"The edge \('A', 'B'\) occurs twice\. Remove one"),
+        ([], {}, r"The edge_list is empty\. Give at least one arrow"),
+        (FROGS, {"node_props": {"Q": {}}}, r"node_props names 'Q', which is not in the"),
         (FROGS, {"edge_props": {("S", "T"): {}}}, r"edge_props names \('S', 'T'\), which is not"),
-        (FROGS, {"node_props": {"S": "red"}}, r"gives 'red' for 'S'; give a dict of Graphviz"),
-        (FROGS, {"node_props": ["S"]}, r"node_props is \['S'\]; give a dict of dicts"),
-        (FROGS, {"unobserved": ["U"]}, r"unobserved node 'U' is not in the graph; its nodes are"),
-        (FROGS, {"graph_direction": "TB"}, r"graph_direction is 'TB'; use \"UD\" .* or \"LR\""),
+        (FROGS, {"node_props": {"S": "red"}}, r"gives 'red' for 'S'\. Give a dict of Gr"),
+        (FROGS, {"node_props": ["S"]}, r"node_props is \['S'\]\. Give a dict of dicts"),
+        (FROGS, {"unobserved": ["U"]}, r"unobserved node 'U' is not in the graph\. Its nodes are"),
+        (
+            FROGS,
+            {"graph_direction": "TB"},
+            r"direction is 'TB'\. Use \"UD\" .* or \"LR\"",
+        ),
     ],
 )
 def test_bad_input_is_named_with_its_remedy(edges, options, says):
@@ -225,8 +229,8 @@ def test_a_cycle_is_spelled_out():
     with pytest.raises(ValueError, match="has no cycle") as error:
         utils.draw_causal_graph([("A", "B"), ("B", "C"), ("C", "A"), ("C", "D")])
     turns = ["A → B → C → A", "B → C → A → B", "C → A → B → C"]
-    assert any(f"this one has {turn};" in str(error.value) for turn in turns)
-    assert "remove or turn one of these arrows" in str(error.value)
+    assert any(f"this one has {turn}." in str(error.value) for turn in turns)
+    assert "Remove or turn one of these arrows" in str(error.value)
 
 
 @needs_dot
@@ -237,7 +241,7 @@ def test_what_dot_cannot_draw_fails_at_once():
 
 def test_missing_dot_is_said_in_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(RuntimeError, match="`dot` was not found: install Graphviz") as error:
+    with pytest.raises(RuntimeError, match=r"`dot` was not found\. Install Graphviz") as error:
         utils.draw_causal_graph(FROGS)
     assert "apt-get install graphviz" in str(error.value)
     assert "brew install graphviz" in str(error.value)

@@ -202,8 +202,7 @@ def test_a_fit_holds_what_it_needs(compiled):
     assert list(posterior["tank"].values) == ["A", "B", "C"]
     np.testing.assert_allclose(posterior["p"], utils.invlogit(posterior["alpha"]))
     np.testing.assert_array_equal(idata["observed_data"]["S"], SURVIVORS)
-    seen = idata.attrs["convergence"]
-    assert (seen.name, seen.draws, seen.problems) == ("tanks", sampling.DRAWS, ())
+    assert idata.attrs["problems"] == "" and idata.attrs["max_rhat"] < 1.01
     # against sums on a grid
     grid = np.linspace(-8, 8, 4001)
     for tank, (s, n) in {"A": (7, 20), "B": (17, 20), "C": (1, 10)}.items():
@@ -344,7 +343,7 @@ def test_data_are_restored_when_the_gate_fails(compiled):
 
 def test_expected_failure(compiled):
     idata = short(compiled, draws=20, expect_failure="twenty draws")
-    assert idata.attrs["convergence"].problems
+    assert "bulk ESS" in idata.attrs["problems"]
     with pytest.raises(ConvergenceError, match=r"was meant to fail \(twenty draws\)"):
         short(compiled, expect_failure="twenty draws")
 
@@ -358,7 +357,7 @@ def test_every_fit_has_a_seed(compiled, seed):
 def test_gate_may_look_at_some_variables(compiled):
     whole, part = short(compiled), short(compiled, gate=["p"])
     assert same_draws(whole, part)
-    with pytest.raises(ConvergenceError, match="'q' is not in the posterior"):
+    with pytest.raises(ValueError, match="'q' is not in the posterior"):
         short(compiled, gate=["q"])
 
 
@@ -419,24 +418,20 @@ def test_fit_compiles_and_samples(line, records):
     idata = fit(line, name="line", random_seed=SEED, store=["a"], draws=600, tune=300)
     assert list(idata["posterior"].data_vars) == ["a"]
     assert idata["posterior"].sizes["draw"] == 600
-    (record,) = records()
-    seen = idata.attrs["convergence"]
-    assert record == {
+    (row,) = records()
+    assert row == {
         "kind": "fit",
         "name": "line",
         "model": record.number_of(line),
-        "seconds": record["seconds"],
+        "seconds": row["seconds"],
         "draws": 600,
         "chains": 4,
         "seed": SEED,
-        "max_rhat": seen.max_rhat,
-        "min_ess": min(seen.min_ess_bulk, seen.min_ess_tail),
-        "divergences": 0,
-        "min_bfmi": seen.min_bfmi,
+        **{key: idata.attrs[key] for key in ("max_rhat", "min_ess", "divergences", "min_bfmi")},
         "expected_failure": None,
     }
-    assert set(record["seconds"]) == {"compile", "sample", "check"}
-    assert all(seconds > 0 for seconds in record["seconds"].values())
+    assert set(row["seconds"]) == {"compile", "sample", "check"}
+    assert all(seconds > 0 for seconds in row["seconds"].values())
 
 
 def test_nothing_is_written_unless_asked_for(compiled, tmp_path, monkeypatch):

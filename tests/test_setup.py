@@ -159,10 +159,16 @@ def test_an_unfinished_setup_starts_over(machine, how):
 
 def test_what_changed_is_set_up_again(machine):
     machine.assert_made()
-    for name in ("requirements.lock", "setup.sh", "pyproject.toml", "jupyter/overrides.json"):
+    for name in ("requirements.lock", "setup.sh"):
         with open(machine.root / name, "a") as file:
             file.write("\n")
         machine.assert_made()
+    project = machine.root / "pyproject.toml"
+    text = project.read_text()
+    project.write_text(text.replace('packages = ["', 'packages = ["another", "'))
+    machine.assert_made()
+    project.write_text(project.read_text() + "\n[tool.other]\n")  # of no consequence
+    assert machine.run().stdout == ""
     machine.root = machine.root.rename(machine.root.parent / "moved")
     machine.assert_made()
     (machine.root / ".venv/bin/python").unlink()  # an upgrade of the system took it

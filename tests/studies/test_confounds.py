@@ -337,7 +337,7 @@ def test_text_comments_and_other_cells_do_not_make_it_stale(tmp_path):
 def test_no_tagged_cell_and_missing_or_changed_files_are_told(tmp_path, monkeypatch):
     empty = tmp_path / "empty.md"
     empty.write_text("```{code-cell} ipython3\n1 + 1\n```\n", encoding="utf-8")
-    with pytest.raises(pool.StudyError, match=r"empty\.md has no cell tagged `study`\."):
+    with pytest.raises(pool.StudyError, match=r"empty\.md has no cell tagged `study`: tag"):
         study.study_cells(empty)
     copies = {}
     for what, path in study.FILES.items():

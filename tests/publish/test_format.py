@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 SOURCE = """\
 ---
@@ -36,7 +36,7 @@ mystnb:
 
 
 def test_make_format_changes_code_and_nothing_else():
-    from format_notebooks import formatted
+    from publish.format import formatted
 
     code = "%matplotlib inline\nx=[1,2]\nax.plot( x );"
     after = formatted(SOURCE.format(code=code), ROOT / "notebooks/12-X.md")
@@ -44,16 +44,16 @@ def test_make_format_changes_code_and_nothing_else():
 
 
 def test_make_format_says_which_notebook_it_cannot_read():
-    from format_notebooks import formatted
-    from notebook_files import CourseError
+    from publish.format import formatted
+    from publish.files import CourseError
 
     with pytest.raises(CourseError, match=r"12-X\.md cannot be formatted"):
         formatted(SOURCE.format(code="x = ("), ROOT / "notebooks/12-X.md")
 
 
 def test_ruff_s_complaints_about_a_source_come_before_a_run():
-    from format_notebooks import complaints
-    from notebook_files import sources
+    from publish.format import complaints
+    from publish.files import sources
 
     source = sources()[0]
     text = source.read_text(encoding="utf-8")

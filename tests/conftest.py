@@ -1,114 +1,147 @@
-"""One execution of every notebook, and what the tests read of it.
+"""The one execution of every notebook, and what the tests read of it.
 
-`pytest --nbmake --overwrite` first runs the notebooks through nbmake, as copies in
-_build/test-run made from the .md, each with a run record beside it; the other tests follow and
-read that execution. Without --nbmake they read the last one, if it still belongs to the sources.
+`pytest --nbmake` runs the notebooks through nbmake, and nothing else; their runs go where those of
+`make course` go, and one that is there from the same files is taken (see `publish.execute`). The
+tests read these runs through `executed` and `run_record`. `--notebook 12a` leaves one notebook and
+the tests that read it.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import nbformat
 import pytest
+from nbmake.pytest_items import NotebookFile, NotebookItem
 
-ROOT = Path(__file__).resolve().parents[1]
+from publish.execute import (
+    CELL_TIMEOUT,
+    keep,
+    kept_run,
+    kernel_environment,
+    must_run,
+    run_folder,
+    store,
+)
+from publish.files import ROOT, CourseError, execution_key, read_text, select, sources
+from publish.record import read_record
 
-from publish import render
-from publish.files import finish, key_of, read_text, replace, sources, to_bytes
 
-RUN = ROOT / "_build" / "test-run"
-REMEDY = "run `make test`, which executes the notebooks first."
+class Execution(NotebookItem):
+    """One notebook, run by nbmake and kept."""
 
-
-class NotebookRuns:
-    """Runs the notebooks before all tests.
-
-    nbmake collects nothing below a folder called _build, and the hooks of this file hold for its
-    own folder only: so the items are made here, and the hooks are a plugin.
-    """
-
-    def pytest_configure(self, config):
-        if config.getoption("nbmake", False):
-            if config.option.nbmake_timeout == 300:
-                config.option.nbmake_timeout = render.CELL_TIMEOUT
-            config.option.overwrite = True
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(self, session, config, items):
-        if not config.getoption("nbmake", False):
+    def runtest(self) -> None:
+        source = self.path
+        if not must_run(source):
             return
-        from nbmake.pytest_items import NotebookFile
+        key = execution_key(source)
+        with run_folder() as folder:
+            run, record = folder / f"{source.stem}.ipynb", folder / "record.jsonl"
+            nbformat.write(read_text(source.read_text(encoding="utf-8"), source), run)
+            self.filename = str(run)
+            environment = kernel_environment(record)
+            environment["JUPYTER_RUNTIME_DIR"] = str(ROOT / "_build/jupyter-runtime")
+            with patch.dict(os.environ, environment, clear=True):
+                super().runtest()
+            keep(nbformat.read(run, as_version=4), record, source, key, None)
 
-        items[:] = [item for item in items if not isinstance(item.parent, NotebookFile)]
-        files = [
-            NotebookFile.from_parent(session, path=RUN / f"{source.stem}.ipynb")
-            for source in sources(ROOT)
-        ]
-        items[:0] = [item for file in files for item in file.collect()]
+    def repr_failure(self, excinfo, style=None):
+        if isinstance(excinfo.value, CourseError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
 
-    @pytest.hookimpl(hookwrapper=True)
-    def pytest_runtest_protocol(self, item):
-        if not getattr(item, "nbmake", False):
-            yield
-            return
-        path = Path(item.filename)
-        source = ROOT / "notebooks" / f"{path.stem}.md"
-        nb = read_text(source.read_text(encoding="utf-8"), source)
-        replace(path, to_bytes(finish(nb, path.stem, key_of(source, ROOT))))
-        record = path.with_suffix(".jsonl")
-        record.unlink(missing_ok=True)
-        shutil.rmtree(record.with_suffix(".checkpoints"), ignore_errors=True)
-        before = dict(os.environ)
-        environment = render.kernel_environment(record, ROOT) | {"COURSE_ESTIMATES": "1"}
-        os.environ.clear()
-        os.environ.update(environment, JUPYTER_RUNTIME_DIR=str(ROOT / "_build/jupyter-runtime"))
-        try:
-            yield
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
+    def reportinfo(self):
+        return self.path, 0, self.name
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--notebook", metavar="NUMBER", help="one notebook, and the tests that read it"
+    )
 
 
 def pytest_configure(config):
-    config.pluginmanager.register(NotebookRuns(), "course-notebook-runs")
+    if config.option.nbmake:
+        config.option.overwrite = True
+        config.option.nbmake_timeout = CELL_TIMEOUT
 
 
-def _executed(source: Path):
-    """Return one notebook of the last execution in its stored form, or say what to do."""
-    path = RUN / f"{source.stem}.ipynb"
-    if not path.is_file():
-        pytest.fail(f"{source.stem} has not been executed; {REMEDY}", pytrace=False)
-    nb = nbformat.read(path, as_version=4)
-    if nb.metadata.get("course", {}).get("key") != key_of(source, ROOT):
-        pytest.fail(f"{source.stem} changed since it was executed; {REMEDY}", pytrace=False)
-    unfinished = [
-        cell
-        for cell in nb.cells
-        if cell.cell_type == "code"
-        and cell.source.strip()
-        and (
-            "shell.execute_reply" not in cell.metadata.get("execution", {})
-            or any(output.output_type == "error" for output in cell.outputs)
-        )
-    ]
-    if unfinished:
-        pytest.fail(f"{source.stem} did not run to its end; nbmake says why.", pytrace=False)
-    return finish(nb, source.stem, nb.metadata.course.key)
+def pytest_ignore_collect(config):
+    return config.option.nbmake or None
+
+
+def number_of(source: Path) -> str:
+    return source.stem.split("-")[0]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session, config, items):
+    """Add the notebooks where they are asked for, and the marks that follow from fixtures."""
+    if config.option.nbmake:
+        for source in sources():
+            file = NotebookFile.from_parent(session, path=source)
+            items.append(Execution.from_parent(file, filename=str(source)))
+            items[-1].add_marker(pytest.mark.notebook(number_of(source)))
+    for item in items:
+        used = set(getattr(item, "fixturenames", ()))
+        if used & {"executed", "run_record"} and not item.get_closest_marker("notebook"):
+            item.add_marker(pytest.mark.notebook())
+        if "browser" in used:
+            item.add_marker(pytest.mark.browser)
+    if config.option.notebook:
+        wanted = {number_of(source) for source in select([config.option.notebook])}
+        read = [{n for m in item.iter_markers("notebook") for n in m.args} for item in items]
+        left_out = [item for item, numbers in zip(items, read, strict=True) if not numbers & wanted]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")
-def executed_notebooks():
-    """The notebooks of this run's one execution, by name."""
-    return {source.stem: _executed(source) for source in sources(ROOT)}
+def executed():
+    """A function that returns the run of a notebook, named by number, in its stored form."""
+
+    @cache
+    def find(name: str) -> nbformat.NotebookNode:
+        (source,) = select([name])
+        nb = kept_run(source)
+        if nb is None:
+            pytest.fail(
+                f"{source.stem} has not been executed as it is now; run `make test`, which does "
+                "that first.",
+                pytrace=False,
+            )
+        return nb
+
+    return find
 
 
 @pytest.fixture(scope="session")
-def run_records(executed_notebooks):
-    """What the helpers wrote during that execution, by notebook: a list of dicts each."""
-    return {name: render.read_record(RUN / f"{name}.jsonl") for name in executed_notebooks}
+def run_record(executed):
+    """A function that returns what the helpers wrote during that run: a list of dicts."""
+
+    @cache
+    def find(name: str) -> list[dict]:
+        executed(name)
+        (source,) = select([name])
+        return read_record(store() / f"{source.stem}.jsonl")
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def executed_notebooks(executed):
+    """The runs of all notebooks, by file name without ending."""
+    return {source.stem: executed(source.stem) for source in sources()}
+
+
+@pytest.fixture(scope="session")
+def run_records(run_record):
+    """The records of all runs, by file name without ending."""
+    return {source.stem: run_record(source.stem) for source in sources()}
 
 
 def _no_browser(reason: str):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-from publish import render
-from publish.files import read_text
+import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from publish.execute import execute
+from publish.files import ROOT, read_text
+
 NAME = "12a-Simulating_Pooling_and_Shrinkage"
 LINE = re.compile(r"^N_SCHOOLS = 1000\b", re.MULTILINE)
 
@@ -17,13 +17,14 @@ def claims(record):
     return {row["statement"] for row in record if row["kind"] == "claim"}
 
 
-def test_two_hundred_schools_keep_every_conclusion(run_records):
+@pytest.mark.notebook("12a")
+def test_two_hundred_schools_keep_every_conclusion(run_record):
     """The number that the text tells readers to change: the claims hold, or their cell fails."""
     source = ROOT / "notebooks" / f"{NAME}.md"
     text, changed = LINE.subn("N_SCHOOLS = 200", source.read_text(encoding="utf-8"))
     assert changed == 1, "the notebook no longer sets N_SCHOOLS = 1000 in one line"
-    run = render.execute(read_text(text, source), NAME)
-    full = run_records[NAME]
+    run = execute(read_text(text, source), NAME)
+    full = run_record(NAME)
     assert claims(run.record) == claims(full) and len(claims(full)) > 20
     fits = {row["name"]: row["fits"] for row in run.record if row["kind"] == "study"}
     assert fits == {

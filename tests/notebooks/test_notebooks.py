@@ -5,18 +5,33 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from pathlib import Path
 
 import nbformat
 import pytest
 
 import utils
 from publish.checks import check_notebook
-from publish.files import figure_of, orphans, role_of, sources, tidy, why_stale
+from publish.files import (
+    ROOT,
+    course_facts,
+    figure_of,
+    orphans,
+    read_text,
+    role_of,
+    sources,
+    tidy,
+    why_stale,
+)
 
-ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sources(ROOT)
 each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+each_run = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(source.stem, marks=pytest.mark.notebook(source.stem.split("-")[0]))
+        for source in SOURCES
+    ],
+)
 
 
 def stored(source):
@@ -46,9 +61,14 @@ def test_stored_notebook_keeps_the_rules(source):
     complain(check_notebook(stored(source), source.stem))
 
 
+@each_run
+def test_executed_notebook_keeps_the_rules(name, executed):
+    complain(check_notebook(executed(name), name))
+
+
 @each_source
-def test_executed_notebook_keeps_the_rules(source, executed_notebooks):
-    complain(check_notebook(executed_notebooks[source.stem], source.stem))
+def test_source_says_what_it_is_about_and_may_take(source):
+    course_facts(read_text(source.read_text(encoding="utf-8"), source), source.name)
 
 
 @each_source
@@ -56,7 +76,7 @@ def test_source_is_as_jupyterlab_saves_it(source):
     text = source.read_text(encoding="utf-8")
     assert tidy(text, source) == text, (
         f"{source.name} would change on saving in JupyterLab; "
-        "run `.venv/bin/python scripts/render.py --tidy`."
+        "run `.venv/bin/python -m publish.render --tidy`."
     )
 
 
@@ -93,10 +113,10 @@ def test_labels_are_unique_in_the_course():
 
 
 @each_source
-def test_the_record_holds_the_notebook(source):
-    record = json.loads((ROOT / "notebooks" / "record.json").read_text(encoding="utf-8"))
-    assert source.stem in record, f"record.json lacks {source.stem}; run `make render`."
-    row = record[source.stem]
+def test_the_runs_hold_the_notebook(source):
+    runs = json.loads((ROOT / "notebooks" / "runs.json").read_text(encoding="utf-8"))
+    assert source.stem in runs, f"runs.json lacks {source.stem}; run `make render`."
+    row = runs[source.stem]
     assert row["divergences"] == 0
     if row["fits"]:
         assert row["worst_rhat"] <= utils.MAX_RHAT

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from scipy import special, stats
 
-NOTEBOOK = "12-Multilevel_Models"
+from tests.standard_errors import FAMILY_WISE, check, z_scores
+
+pytestmark = pytest.mark.notebook("12")
 SIGMAS = np.linspace(0.1, 5, 20)
-FAMILY_WISE = 0.001  # chance that any one of a family's comparisons fails by accident
-SPREAD = (0.7, 1.4)  # of the z-scores: outside it, the Monte Carlo errors are wrong
 
 
 @cache
@@ -147,38 +147,9 @@ def exact_predator(beta_sd=0.5, step=0.04, h=0.05, n_sigma=61):
     }
 
 
-def z_scores(record, name, exact, variables):
-    """(estimate - exact) / Monte Carlo error for each recorded entry of these variables."""
-    rows = {r["variable"]: r for r in record if r["kind"] == "estimate" and r["name"] == name}
-    scores = []
-    for variable in variables:
-        assert variable in rows, (
-            f"the run record has no {variable!r} of {name!r}: the notebook no longer makes that "
-            f"fit under that name; it has {sorted(rows)}"
-        )
-        row = rows[variable]
-        scores.append((np.array(row["mean"]) - exact[variable]) / np.array(row["mcse"]))
-    return np.concatenate([np.ravel(s) for s in scores])
-
-
-def check(z, what):
-    """All within the bound that the number of comparisons implies, and of the right spread."""
-    bound = stats.norm.isf(FAMILY_WISE / (2 * len(z)))
-    worst = np.abs(z).max()
-    spread = np.sqrt(np.mean(z**2))
-    assert worst < bound, (
-        f"{what}: a posterior mean is {worst:.1f} Monte Carlo errors from the exact value, the "
-        f"bound for {len(z)} comparisons is {bound:.1f}. The sampler or the model is wrong."
-    )
-    assert SPREAD[0] < spread < SPREAD[1], (
-        f"{what}: the z-scores spread by {spread:.2f} instead of 1: the Monte Carlo errors are "
-        "too small or too large."
-    )
-
-
 @pytest.fixture(scope="module")
-def record(run_records):
-    return run_records[NOTEBOOK]
+def record(run_record):
+    return run_record("12")
 
 
 def test_grids_are_fine_enough():

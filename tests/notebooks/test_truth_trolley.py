@@ -13,10 +13,11 @@ import pandas as pd
 import pymc as pm
 import pytest
 from scipy import optimize, special, stats
-from test_truth import NOTEBOOK, check
 
 import utils
+from tests.standard_errors import check
 
+pytestmark = pytest.mark.notebook("12")
 PROPOSALS = 20_000
 
 
@@ -144,8 +145,8 @@ class Posterior:
 
 
 @pytest.fixture(scope="module")
-def record(run_records):
-    return run_records[NOTEBOOK]
+def record(run_record):
+    return run_record("12")
 
 
 def compare(record, name, truth, variables):

@@ -1,0 +1,305 @@
+"""The two files of a notebook: what a run is made from, its stored form, and what is stale."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+
+import jupytext
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from publish import render
+from publish.files import (
+    ROOT,
+    CourseError,
+    course_facts,
+    execution_key,
+    finish,
+    made_from,
+    read_text,
+    replace,
+    role_of,
+    select,
+    tidy,
+    to_bytes,
+    why_stale,
+    write_text,
+)
+from tests.publish.planted import ALT, GRAPH_ALT, MARKDOWN, planted
+
+# --- The stored form ---------------------------------------------------------
+
+
+def test_caption_and_alt_text_stand_beside_the_image_once():
+    nb = planted()
+    again = finish(nb, "01-Frogs", {})
+    assert to_bytes(again) == to_bytes(nb)
+    picture, text = nb.cells[4].outputs
+    assert picture.metadata["image/png"]["alt"] == ALT
+    assert text.metadata.course.role == "figure-text"
+    assert text.data["text/markdown"] == (
+        '<a id="fig-01-frogs"></a>**Figure 1.1.** Sigma from 0.1 up.\n\n*Description:* ' + ALT
+    )
+    assert GRAPH_ALT in nb.cells[6].outputs[1].data["text/markdown"]
+    kinds = [role_of(output) for output in nb.cells[7].outputs]
+    assert kinds == [None, "figure-text", "living"]
+
+
+def test_finishing_drops_what_differs_between_runs_and_machines():
+    nb = planted()
+    other = copy.deepcopy(nb)
+    other.metadata.language_info["version"] = "3.99.0"
+    other.metadata["widgets"] = {}
+    other.nbformat_minor = 4
+    for count, cell in enumerate(other.cells):
+        cell["id"] = f"random-{count}"
+        if cell.cell_type == "code":
+            cell.execution_count = 40 + count
+            cell.metadata["execution"] = {"iopub.execute_input": "2026-01-01T00:00:00Z"}
+            cell.metadata["trusted"] = True
+    other.cells[8].outputs = [
+        new_output("stream", name="stdout", text="12 of "),
+        new_output("stream", name="stdout", text="20 fits\n"),
+    ]
+    assert to_bytes(finish(other, "01-Frogs", {})) == to_bytes(nb)
+
+
+def test_ids_follow_content_and_stay_unique():
+    cells = [new_code_cell("x"), new_code_cell("x"), new_markdown_cell("x")]
+    first = finish(new_notebook(cells=cells), "01-A", {})
+    ids = [cell.id for cell in first.cells]
+    assert ids[1] == f"{ids[0]}-2" and len(set(ids)) == 3
+    cells = [new_code_cell("new"), *cells]
+    assert [cell.id for cell in finish(new_notebook(cells=cells), "01-A", {}).cells[1:]] == ids
+
+
+def test_the_bytes_are_those_of_jupyters_writer(tmp_path):
+    nbformat.write(planted(), tmp_path / "a.ipynb")
+    assert to_bytes(planted()) == (tmp_path / "a.ipynb").read_bytes()
+
+
+def test_a_replacement_is_whole_or_does_not_happen(tmp_path, monkeypatch):
+    target = tmp_path / "a.ipynb"
+    assert replace(target, b"old") and not replace(target, b"old")
+
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="no space"):
+        replace(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.ipynb"]
+
+
+# --- The facts ---------------------------------------------------------------
+
+
+def test_facts_are_read_and_what_a_run_was_made_from_stays_out_of_the_source(course):
+    source, _ = paths(course)
+    text = source.read_text()
+    nb = read_text(text, source)
+    assert course_facts(nb) == {"about": "Frogs in tanks.", "seconds": 9, "memory_mb": 900}
+    done = finish(nb, "01-Frogs", {"utils.py": "0123"})
+    assert done.metadata.made_from == {"utils.py": "0123"}
+    assert course_facts(done) == course_facts(nb)
+    nb.metadata["made_from"] = done.metadata.made_from
+    assert write_text(nb, source) == text
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        (None, "01-Frogs.md does not say what it is about; write one sentence"),
+        ({"about": " ", "seconds": 9, "memory_mb": 9}, "does not say what it is about"),
+        ({"about": "Frogs.", "seconds": 9}, "01-Frogs.md has no budget; write course: seconds:"),
+        ({"about": "Frogs.", "seconds": 9, "memory_mb": 0}, "has no budget"),
+        ({"about": "Frogs.", "seconds": True, "memory_mb": 1}, "has no budget"),
+        ({"about": "Frogs.", "seconds": "9", "memory_mb": 1}, "has no budget"),
+    ],
+)
+def test_missing_facts_are_told(facts, message):
+    nb = new_notebook(metadata={"course": facts} if facts else {})
+    with pytest.raises(CourseError, match=message):
+        course_facts(nb, "01-Frogs.md")
+
+
+# --- What a run is made from -------------------------------------------------
+
+
+def paths(course):
+    source = course / "notebooks" / "01-Frogs.md"
+    return source, source.with_suffix(".ipynb")
+
+
+@pytest.fixture
+def rendered(course):
+    """The course with a stored .ipynb that belongs to its source, without running it."""
+    source, stored = paths(course)
+    nb = read_text(source.read_text(), source)
+    replace(stored, to_bytes(finish(nb, "01-Frogs", made_from(source, course))))
+    assert why_stale(source, course) is None
+    return course
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "utils.py",
+        "rethinking/gate.py",
+        "rethinking/formula/walk.py",
+        "rethinking/living/explorer.html",
+        "rethinking/living/explorer.css",
+        "rethinking/living/explorer.js",
+        "studies/long.py",
+        "studies/long.csv",
+        "studies/long.yml",
+        "data/frogs.csv",
+        "data/frogs.yml",
+        "requirements.lock",
+        "course.mplstyle",
+        "benchmarks/results/growth.csv",
+    ],
+)
+def test_a_change_of_what_a_notebook_depends_on_makes_it_stale(rendered, changed):
+    source, _ = paths(rendered)
+    before = execution_key(source, rendered)
+    with (rendered / changed).open("a") as file:
+        file.write("\n# changed\n")
+    assert execution_key(source, rendered) != before
+    assert why_stale(source, rendered) == (
+        f"01-Frogs.ipynb is stale: {changed} changed since it was made; run `make render`."
+    )
+    assert render.main(["--check"], root=rendered) == 1
+
+
+def test_several_changes_are_named_and_many_are_counted(rendered):
+    source, _ = paths(rendered)
+    (rendered / "utils.py").unlink()
+    (rendered / "data" / "frogs.csv").write_text("b")
+    text = why_stale(source, rendered)
+    # Without utils.py nothing of rethinking and studies is reached.
+    assert "stale: data/frogs.csv, rethinking/__init__.py, rethinking/formula/__init__" in text
+    assert re.search(r" and \d+ other files changed since it was made", text)
+    (rendered / "utils.py").write_text("import rethinking\n")
+    text = why_stale(source, rendered)
+    assert "is stale: data/frogs.csv, studies/__init__.py" in text
+    (rendered / "utils.py").write_text("import rethinking, studies\n")
+    text = why_stale(source, rendered)
+    assert "is stale: data/frogs.csv and utils.py changed since" in text
+
+
+def test_a_change_of_nothing_else_does_not(rendered):
+    source, _ = paths(rendered)
+    (rendered / "data" / "README.md").write_text("changed")
+    (rendered / "data" / "toads.csv").write_text("changed")
+    (rendered / "notebooks" / "02-Other.md").write_text("changed")
+    (rendered / "benchmarks" / "results" / "other.csv").write_text("not named there")
+    (rendered / "other.py").write_text("# not imported there")
+    (rendered / "rethinking" / "notes.txt").write_text("no kind that a run reads")
+    text = source.read_text()
+    assert "  seconds: 9\n" in text
+    source.write_text(
+        text.replace("  seconds: 9\n", "  seconds: 99\n").replace("Frogs in", "Toads in")
+    )
+    assert why_stale(source, rendered) is None
+
+
+def test_a_change_of_form_or_of_the_rest_of_the_front_matter_does(rendered, monkeypatch):
+    source, _ = paths(rendered)
+    text = source.read_text()
+    source.write_text(text.replace("display_name: Python 3 (ipykernel)", "display_name: P"))
+    assert "stale: notebooks/01-Frogs.md changed" in why_stale(source, rendered)
+    source.write_text(text)
+    monkeypatch.setattr("publish.files.FORM", 99)
+    assert "stale: publish/files.py:FORM changed" in why_stale(source, rendered)
+
+
+def test_an_execution_belongs_to_one_python(rendered, monkeypatch):
+    source, _ = paths(rendered)
+    before = execution_key(source, rendered)
+    monkeypatch.setattr("platform.python_version", lambda: "3.99.0")
+    assert execution_key(source, rendered) != before
+    assert why_stale(source, rendered) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "tables"),
+    [
+        ("utils.load_data('toads')", {"frogs", "toads"}),
+        ("from utils import load_data; load_data('toads')", {"frogs", "toads"}),
+        ("utils.load_data(name)", {"frogs", "newts", "toads"}),
+        ("utils.load_data(name='newts')", {"frogs", "newts", "toads"}),
+        ("load = utils.load_data", {"frogs", "newts", "toads"}),
+        ("import toads", {"frogs", "toads"}),
+        ("# utils.load_data(name)", {"frogs"}),
+    ],
+)
+def test_the_tables_are_those_that_are_loaded_by_name(course, code, tables):
+    source, _ = paths(course)
+    for name in ("toads", "newts"):
+        for ending in ("csv", "yml"):
+            (course / "data" / f"{name}.{ending}").write_text("")
+    (course / "toads.py").write_text("import utils\nTOADS = utils.load_data('toads')\n")
+    source.write_text(source.read_text() + f"\n```{{code-cell}} ipython3\n{code}\n```\n")
+    found = {name for name in made_from(source, course) if name.startswith("data/")}
+    assert found == {f"data/{name}.{ending}" for name in tables for ending in ("csv", "yml")}
+
+
+def test_of_the_real_course_each_subpackage_counts():
+    for source in render.sources(ROOT):
+        found = made_from(source)
+        assert {"utils.py", "rethinking/__init__.py"} <= set(found)
+        for part in ("formula", "living"):
+            assert any(name.startswith(f"rethinking/{part}/") for name in found)
+        assert not any(name.startswith("publish/pages") for name in found)
+
+
+def test_an_edited_or_missing_ipynb_is_stale(rendered, capsys):
+    source, stored = paths(rendered)
+    nb = nbformat.read(stored, as_version=4)
+    nb.cells[1].source += "\nx = 1"
+    nbformat.write(nb, stored)
+    assert "cell 2 (under «Frogs») differs in the .md; run `make render`" in why_stale(
+        source, rendered
+    )
+    nb.cells[1].source = nb.cells[1].source.removesuffix("\nx = 1")
+    nb.cells.append(new_code_cell("more"))
+    nbformat.write(nb, stored)
+    assert "cells that the .md no longer has" in why_stale(source, rendered)
+    stored.write_text("{")
+    assert "is no readable notebook" in why_stale(source, rendered)
+    stored.unlink()
+    assert why_stale(source, rendered) == "01-Frogs.ipynb is missing; run `make render`."
+    (rendered / "notebooks" / "02-Old.ipynb").write_text("{}")
+    assert render.main(["--check"], root=rendered) == 1
+    assert "02-Old.ipynb has no 02-Old.md; delete it" in capsys.readouterr().out
+
+
+# --- The source's form -------------------------------------------------------
+
+
+def test_tidying_folds_captions_and_is_stable(course):
+    source, _ = paths(course)
+    text = MARKDOWN.replace(
+        "caption: More live in small tanks.",
+        "caption: |\n      More live,\n      in small tanks.",
+    )
+    once = tidy(text, source)
+    assert "caption: More live, in small tanks.\n" in once
+    assert tidy(once, source) == once
+    source.write_text(text)
+    assert render.main(["--tidy"], root=course) == 0
+    assert source.read_text() == once
+    nb = jupytext.reads(once, fmt="md:myst")
+    assert nb.cells[3].metadata.mystnb.image.alt == ALT
+
+
+def test_notebooks_are_selected_by_number_name_or_file(course):
+    source, _ = paths(course)
+    for name in ("01", "01-Frogs", "notebooks/01-Frogs.md", str(source)):
+        assert select([name], course) == [source]
+    assert select(["01", "01-Frogs"], course) == [source]

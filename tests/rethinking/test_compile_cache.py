@@ -31,13 +31,15 @@ import pymc as pm
 from pytensor.link.numba import cache
 import utils
 
+utils.start()
 with pm.Model() as model:
     y = pm.Data("y", np.arange(3.0))
     a = pm.Normal("a", 0, 1)
     pm.Deterministic("exp_a", pm.math.exp(a))
     pm.Normal("out", a, 1, observed=y)
+    plain = pm.sample(50, tune=100, chains=1, random_seed=1, progressbar=False, quiet=True)
 compiled = utils.CompiledModel(model, vary=["y"])._compiled
-digest = hashlib.sha256()
+digest = hashlib.sha256(plain.posterior["a"].to_numpy().tobytes())
 for data in (compiled, compiled.with_data(y=np.ones(5))):
     found = nutpie.sample(data, draws=50, tune=100, chains=1, seed=1, progress_bar=False)
     for name in ("a", "exp_a"):
@@ -45,13 +47,24 @@ for data in (compiled, compiled.with_data(y=np.ones(5))):
 hits = [f.cache_hits for f in (compiled.compiled_logp_func, compiled.compiled_expand_func)]
 print(json.dumps([digest.hexdigest(), hits, str(cache.NUMBA_CACHE_PATH)]))
 """
+# What a home that cannot be written must not keep anyone from.
+NO_HOME = """
+import pymc as pm
+import utils
+
+utils.start()
+with pm.Model() as model:
+    pm.Normal("y", pm.Normal("a"), 1, observed=[0.0, 1.0])
+    pm.sample(50, tune=100, chains=1, random_seed=1, progressbar=False, quiet=True)
+utils.fit(model, name="no home", random_seed=1, draws=600, tune=300)
+"""
 
 
-def start(base):
-    """Compile and sample in a process whose cache is in `base`."""
+def start(program, **environment):
+    """Run a program in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-c", PROCESS],
-        env={**os.environ, "PYTENSOR_FLAGS": f"base_compiledir={base}"},
+        [sys.executable, "-c", program],
+        env={k: v for k, v in os.environ.items() if k != "PYTENSOR_FLAGS"} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -62,32 +75,63 @@ def finish(process):
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert err == ""
-    return json.loads(out)
+    return out
 
 
+def contents(folder):
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.compiles
 def test_results_are_the_same_wherever_the_code_comes_from(tmp_path):
-    # Of other versions and under the same names: nobody may read them.
     own = tmp_path / compile_cache.FOLDER / compile_cache.folder_name()
+    # Of other versions and under the same names: nobody may read them. Old ones: nobody deletes
+    # what is not ours.
     others = own.with_name(own.name.replace("pytensor", "pytensor0."))
-    others.mkdir(parents=True)
+    elsewhere = tmp_path / "numba" / "old"
+    for folder in (others, elsewhere):
+        folder.mkdir(parents=True)
+    for file in (elsewhere / "f.1.nbi", elsewhere.parent / "f.1.nbc", tmp_path / "f.1.nbi"):
+        file.write_text("planted")
+        os.utime(file, (0, 0))
+    planted = contents(tmp_path)
 
-    both = [start(tmp_path), start(tmp_path)]
-    digest, _, folder = finish(both[0])
-    assert finish(both[1])[0] == digest, "two processes at once"
+    def run():
+        return start(PROCESS, PYTENSOR_FLAGS=f"base_compiledir={tmp_path}")
+
+    both = [run(), run()]
+    digest, _, folder = json.loads(finish(both[0]))
+    assert json.loads(finish(both[1]))[0] == digest, "two processes at once"
     assert folder == str(own), "the reader's PYTENSOR_FLAGS say where"
+    assert planted.items() <= contents(tmp_path).items()
 
-    files = sorted(own.iterdir())
-    assert finish(start(tmp_path)) == [digest, [1, 1], folder], "from the cache"
-    assert sorted(own.iterdir()) == files, "nothing was compiled"
+    files = contents(own)
+    assert json.loads(finish(run())) == [digest, [1, 1], folder], "from the cache"
+    assert contents(own) == files, "nothing was compiled, for pm.sample neither"
 
-    for number, file in enumerate(files):
-        damaged = [b"", file.read_bytes()[:-9], b"\x80\x05nonsense."][number % 3]
-        file.write_bytes(damaged)
-        (others / file.name).write_bytes(damaged)
-    planted = {file: file.read_bytes() for file in others.iterdir()}
-    assert finish(start(tmp_path))[0] == digest, "from a damaged cache"
-    assert finish(start(tmp_path)) == [digest, [1, 1], folder], "which has been mended"
-    assert {file: file.read_bytes() for file in others.iterdir()} == planted
+    damaged = {}
+    for number, (file, content) in enumerate(sorted(files.items())):
+        damaged[file] = [b"", content[:-9], b"\x80\x05nonsense."][number % 3]
+        for place in (own, others):
+            (place / file.name).write_bytes(damaged[file])
+    planted = contents(others)
+    assert json.loads(finish(run()))[0] == digest, "from a damaged cache"
+    mended = contents(own)
+    assert all(mended[file] != content for file, content in damaged.items())
+    assert contents(others) == planted
+
+
+@pytest.mark.compiles
+def test_a_home_that_cannot_be_written_stops_nobody(tmp_path):
+    """In /proc nobody makes a folder; for root, permissions say nothing."""
+    if not Path("/proc/self").exists():
+        pytest.skip("There is no /proc here.")
+    said = finish(start(NO_HOME, HOME="/proc/none", MPLCONFIGDIR=str(tmp_path)))
+    (sentence,) = said.splitlines()
+    assert sentence.startswith("The folder /proc/none/.pytensor cannot be written (No such file")
+    assert sentence.endswith(
+        "in the environment variable PYTENSOR_FLAGS, as base_compiledir=FOLDER."
+    )
 
 
 @pytest.mark.parametrize("package", compile_cache.PACKAGES)
@@ -167,6 +211,7 @@ def compiled(y=(1.0, 2.0), size=2, vary=("y",), transform=lambda a: a):
     return CompiledModel(model, vary=vary)
 
 
+@pytest.mark.compiles
 def test_a_callback_s_key_holds_what_its_code_depends_on(keys):
     compiled()
     compiled(y=(3.0, 4.0))
@@ -198,6 +243,7 @@ class Opaque(Op):
         return [pt.as_tensor(gradients[0])]
 
 
+@pytest.mark.compiles
 @pytest.mark.filterwarnings("ignore:Numba will use object mode")
 def test_a_callback_without_a_key_is_not_kept(keys, folder):
     compiled(transform=Opaque())
@@ -205,6 +251,7 @@ def test_a_callback_without_a_key_is_not_kept(keys, folder):
     assert len(list(folder.glob("*callback*.nbc"))) == 1
 
 
+@pytest.mark.compiles
 def test_a_reader_may_turn_the_cache_off(keys, folder):
     with pytensor.config.change_flags(numba__cache=False):
         compiled()

@@ -50,6 +50,7 @@ def points(model, n=4):
 QUICK = "FAST_COMPILE"  # stock models need no numba to give a value
 
 
+@pytest.mark.compiles
 def test_ratings_have_pymcs_log_probability_and_gradient():
     ours, stock = by_rating(OrderedLogit), by_rating(pm.OrderedLogistic, compute_p=False)
     logp, dlogp = ours.compile_logp(), ours.compile_dlogp()
@@ -59,6 +60,7 @@ def test_ratings_have_pymcs_log_probability_and_gradient():
         np.testing.assert_allclose(dlogp(point), stock_dlogp(point), atol=1e-10)
 
 
+@pytest.mark.compiles
 def test_counts_differ_from_pymcs_by_a_constant():
     ours, stock = by_table(OrderedMultinomial), by_table(pm.OrderedMultinomial, compute_p=False)
     orders = special.gammaln(COUNTS.sum(axis=1) + 1) - special.gammaln(COUNTS + 1).sum(axis=1)
@@ -105,7 +107,10 @@ def crossed(distribution, form, observed=RATINGS, **options):
     return model
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form",
+    [pytest.param(f, marks=pytest.mark.compiles if f == "two effects" else ()) for f in FORMS],
+)
 def test_phi_of_any_form(form):
     """However phi is made, and whether its ratings are sorted beforehand or not."""
     stock = crossed(pm.OrderedLogistic, form, compute_p=False)
@@ -126,6 +131,7 @@ def operations(function):
     return [type(node.op).__name__ for node in function.maker.fgraph.apply_nodes]
 
 
+@pytest.mark.compiles
 def test_one_loop_gives_value_and_gradient():
     """Compiled as the sampler does, and as PyMC does; no exponential of forty numbers is left."""
     model = crossed(OrderedLogit, "two effects")
@@ -266,25 +272,27 @@ def test_products_that_grow_beyond_the_largest_number():
         assert total == pytest.approx(-n * np.logaddexp(0, a - KAPPA[0]), rel=1e-12)
 
 
+@pytest.mark.compiles
 def test_other_weights_than_one():
     """A sum with weights has no loop of its own; its gradient is right nevertheless."""
     weight = RNG.uniform(size=40)
 
-    def weighted(distribution, **options):
+    def weighted(distribution, mode=None, **options):
         model = crossed(distribution, "two effects", **options)
         (each,) = model.logp(vars=model["R"], sum=False)
         values = model.continuous_value_vars
         total = (weight * each).sum()
         return pytensor.function(
-            values, [total, *pt.grad(total, values, disconnected_inputs="ignore")]
+            values, [total, *pt.grad(total, values, disconnected_inputs="ignore")], mode=mode
         )
 
-    ours, stock = weighted(OrderedLogit), weighted(pm.OrderedLogistic, compute_p=False)
+    ours, stock = weighted(OrderedLogit), weighted(pm.OrderedLogistic, QUICK, compute_p=False)
     point = points(crossed(OrderedLogit, "two effects"), 1)[0]
     for mine, theirs in zip(ours(*point.values()), stock(*point.values()), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.compiles
 def test_stock_expressions_where_there_is_no_numba():
     """What JAX and MLX get instead of the loops."""
     for model in (crossed(OrderedLogit, "two effects"), by_table(OrderedMultinomial)):
@@ -294,12 +302,13 @@ def test_stock_expressions_where_there_is_no_numba():
         dfs_rewriter(ordered_logit.in_stock_pytensor).rewrite(plain)
         assert not any("ordered_logit" in type(n.op).__module__ for n in plain.apply_nodes)
         loops = pytensor.function(inputs, outputs)
-        stock = pytensor.function(plain.inputs, plain.outputs)
+        stock = pytensor.function(plain.inputs, plain.outputs, mode=QUICK)
         point = points(model, 1)[0]
         for mine, theirs in zip(loops(*point.values()), stock(*point.values()), strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.compiles
 def test_on_jax():
     pytest.importorskip("jax", reason="JAX is not installed: pip install '.[samplers]'")
     model = crossed(OrderedLogit, "two effects")
@@ -310,6 +319,7 @@ def test_on_jax():
     )
 
 
+@pytest.mark.compiles
 def test_it_is_cheaper_than_pymcs():
     """A loose bound, since the machine may be busy: it is twenty times or more."""
     rng = np.random.default_rng(9)
@@ -333,6 +343,7 @@ def test_it_is_cheaper_than_pymcs():
     assert seconds(OrderedLogit) < seconds(pm.OrderedLogistic, compute_p=False) / 5
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("bad", [-1, 7])
 def test_an_effect_looked_up_beyond_its_end(bad):
     """numba would read other memory without a word, and -1 is the mark of a missing value."""
@@ -342,11 +353,12 @@ def test_an_effect_looked_up_beyond_its_end(bad):
         kappa = pm.Normal("kappa", np.linspace(-2, 2, 5), 1.5, shape=5, transform=ordered)
         u = pm.Normal("u", 0, 1, shape=7)
         OrderedLogit("R", u[pt.as_tensor(person)] + 0.5, kappa, observed=RATINGS)
-    for mode in (None, "FAST_COMPILE"):
+    for mode in (None, QUICK):
         with pytest.raises(IndexError, match="looked up beyond its end"):
             model.compile_logp(mode=mode)(model.initial_point())
 
 
+@pytest.mark.compiles
 def test_far_out_where_the_difference_of_sigmoids_cancels():
     """At phi - kappa = 45 PyMC's form says -inf; the value is phi - kappa by the asymptote."""
     with pm.Model() as model:
@@ -355,12 +367,16 @@ def test_far_out_where_the_difference_of_sigmoids_cancels():
     assert model.compile_logp()({}) == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("value", [-1, 6, 100])
-def test_a_rating_that_is_none(value):
+@pytest.mark.parametrize(
+    ("value", "mode"),
+    [(-1, QUICK), pytest.param(6, None, marks=pytest.mark.compiles), (100, QUICK)],
+)
+def test_a_rating_that_is_none(value, mode):
     model = by_rating(OrderedLogit, observed=np.r_[RATINGS[:-1], value])
-    assert model.compile_logp()(points(model, 1)[0]) == -np.inf
+    assert model.compile_logp(mode=mode)(points(model, 1)[0]) == -np.inf
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("table", [False, True])
 def test_draws_have_the_right_shares(table):
     n = 4000
@@ -379,13 +395,15 @@ def test_draws_have_the_right_shares(table):
     assert stats.chisquare(counts, n * p).pvalue > 1e-3
 
 
+@pytest.mark.compiles
 def test_log_likelihood_and_predictions_of_a_fitted_model():
     """Pointwise log-likelihood, prior and posterior prediction work as for PyMC's own."""
     with pm.Model() as model:
         kappa = pm.Deterministic("kappa", pm.math.cumsum(pm.Exponential("step", 1, shape=5)))
         phi = pm.Normal("phi", 0, 1.5, shape=40)
         OrderedLogit("R", phi, kappa, observed=RATINGS)
-    prior = pm.sample_prior_predictive(20, model=model, random_seed=1)
+    quick = {"compile_kwargs": {"mode": QUICK}, "random_seed": 1, "model": model}
+    prior = pm.sample_prior_predictive(20, **quick)
     assert set(np.unique(prior["prior_predictive"]["R"])) <= set(range(6))
     tree = prior.copy()
     tree["posterior"] = prior["prior"]
@@ -398,12 +416,12 @@ def test_log_likelihood_and_predictions_of_a_fitted_model():
     p[..., -1] = 1 - cumulative[..., -1]
     expected = np.log(np.take_along_axis(p, RATINGS[None, :, None], axis=2)[..., 0])
     np.testing.assert_allclose(log_likelihood, expected, rtol=1e-6, atol=1e-8)
-    predicted = pm.sample_posterior_predictive(tree, model=model, random_seed=1, progressbar=False)[
-        "posterior_predictive"
-    ]["R"]
+    predicted = pm.sample_posterior_predictive(tree, progressbar=False, **quick)
+    predicted = predicted["posterior_predictive"]["R"]
     assert predicted.shape == (1, 20, 40)
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("distribution", [OrderedLogit, OrderedMultinomial])
 def test_prior_prediction_with_ordered_cutpoints(distribution):
     """PyMC draws such cutpoints in any order; ratings are those of the same cutpoints sorted."""
@@ -435,7 +453,7 @@ def test_prior_prediction_with_ordered_cutpoints(distribution):
     assert np.abs(z).max() < 4
 
 
-@pytest.mark.parametrize("mode", [None, "FAST_COMPILE"])
+@pytest.mark.parametrize("mode", [pytest.param(None, marks=pytest.mark.compiles), QUICK])
 def test_lengths_that_do_not_fit_are_refused(mode):
     """numba would read beyond the end of the shorter one."""
     for lengths, distribution in (((40, 39), OrderedLogit), ((39, 40), OrderedLogit)):

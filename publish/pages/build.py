@@ -2,8 +2,8 @@
 
 build.py [--notebooks DIR] [--out DIR]
 
-Nothing is executed. The pages are put together in _build/site-src and built by Sphinx with
-warnings as errors; they replace those in --out (default _build/html) only when that succeeded.
+Nothing is executed. The pages are put together beside --out (default _build/html) and built by
+Sphinx with warnings as errors; they replace those in --out only when that succeeded.
 They need no network: mathematics, fonts and scripts lie beside them.
 """
 
@@ -138,8 +138,7 @@ def build(notebooks: Path, out: Path, root: Path = ROOT) -> None:
     CourseError
         If Sphinx warns or fails; `out` keeps what it had.
     """
-    work = root / "_build"
-    source, doctrees, fresh = work / "site-src", work / "doctrees", work / "html.new"
+    source, doctrees, fresh = (out.parent / name for name in ("site-src", "doctrees", "html.new"))
     assemble(notebooks, source, root)
     for folder in (doctrees, fresh):
         shutil.rmtree(folder, ignore_errors=True)
@@ -152,7 +151,6 @@ def build(notebooks: Path, out: Path, root: Path = ROOT) -> None:
     if done.returncode:
         raise CourseError("The pages were not built, for what Sphinx says above.")
     shutil.rmtree(out, ignore_errors=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
     os.replace(fresh, out)
 
 

@@ -26,7 +26,7 @@ def helpers_page(utils: str) -> str:
             continue
         above = lines[node.lineno - 2]
         if above.startswith("# "):
-            parts.append(f"## {above[2:3].upper()}{above[3:]}")
+            parts.append(f"## {above[2].upper()}{above[3:]}")
         names = [alias.name for alias in node.names]
         constants = [f"`utils.{name}`" for name in names if name.isupper()]
         if constants:

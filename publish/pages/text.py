@@ -348,7 +348,7 @@ def _line(text: object) -> str:
 
 
 def table(head: list[str], rows: list[list[str]], *, right: int | None = None) -> str:
-    """Return a table in Markdown.
+    """Return a table in Markdown; in words, that there is nothing to put into it.
 
     Parameters
     ----------
@@ -358,6 +358,8 @@ def table(head: list[str], rows: list[list[str]], *, right: int | None = None) -
     right : int, optional
         How many columns, counted from the last, hold numbers; by default all but the first.
     """
+    if not rows:
+        return "None."
     right = len(head) - 1 if right is None else right
     rule = ["---"] * (len(head) - right) + ["---:"] * right
     return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *rows])

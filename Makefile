@@ -3,8 +3,9 @@
 # Binder), name its Python and nothing is set up: make test PY=python
 
 PY = .venv/bin/python
+ONE = $(if $(NOTEBOOK),--notebook $(NOTEBOOK))
 
-.PHONY: help setup course test lab render site bench lint format lock clean distclean
+.PHONY: help setup course check test lab render site bench lint format lock clean distclean
 
 help: ## list these commands
 	@echo 'make course and make test are all a newcomer needs. The commands:'
@@ -15,19 +16,24 @@ ifeq ($(PY),.venv/bin/python)
 	@sh setup.sh $(if $(filter setup,$(MAKECMDGOALS)),--say)
 endif
 
-course: setup ## execute the notebooks afresh and build the pages in _build/html
+course: setup ## execute what changed and build the pages in _build/html
 	$(PY) -m publish.render --into _build/executed
 	$(PY) -m publish.pages.build --notebooks _build/executed
 
-test: lint ## run everything that checks: style, all notebooks, all tests
-	$(PY) -m pytest --nbmake --overwrite
+check: lint ## run what checks in a minute: style, and tests that fit and execute nothing
+	$(PY) -m pytest -n 2 --dist loadfile -m "not compiles and not browser and not notebook"
+
+# First the notebooks, then the tests, which read these runs.
+test: lint ## run everything that checks (one notebook alone: NOTEBOOK=12a)
+	$(PY) -m pytest --nbmake $(ONE)
+	$(PY) -m pytest -n 2 --dist loadfile $(ONE)
 
 lab: setup ## open JupyterLab on the notebooks
 	$(PY) -m publish.lab
 
-render: setup ## execute the notebooks and replace notebooks/*.ipynb
+render: setup ## execute the notebooks and replace notebooks/*.ipynb (one: NOTEBOOK=12a)
 	$(PY) -m publish.format --check
-	$(PY) -m publish.render
+	$(PY) -m publish.render $(NOTEBOOK)
 
 site: setup ## build the pages in _build/html from the stored outputs
 	$(PY) -m publish.pages.build --notebooks notebooks

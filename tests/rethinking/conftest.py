@@ -7,6 +7,13 @@ import pytest
 from rethinking import compile_cache, display
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "compiled" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.compiles)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def compiled_models_are_kept():
     """A second run of the tests finds on disk what the first compiled."""

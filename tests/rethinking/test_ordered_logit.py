@@ -71,6 +71,7 @@ def test_counts_differ_from_pymcs_by_a_constant():
         np.testing.assert_allclose(dlogp(point), stock_dlogp(point), atol=1e-9)
 
 
+@pytest.mark.compiles
 def test_a_table_has_the_likelihood_of_its_ratings():
     rows = np.repeat(np.arange(40), COUNTS.sum(axis=1))
     ratings = np.concatenate([np.repeat(np.arange(6), counts) for counts in COUNTS])

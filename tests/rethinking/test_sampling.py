@@ -369,6 +369,7 @@ def test_unknown_names_are_refused_before_compiling(monkeypatch):
         CompiledModel(tank_model(), store=["alpha", "q"])
 
 
+@pytest.mark.compiles
 def test_shape_that_is_compiled_in_cannot_change():
     with pm.Model() as model:
         x, z = pm.Data("x", np.arange(3.0)), pm.Data("z", np.ones(3))
@@ -414,6 +415,7 @@ def records(tmp_path, monkeypatch):
     return read
 
 
+@pytest.mark.compiles
 def test_fit_compiles_and_samples(line, records):
     idata = fit(line, name="line", random_seed=SEED, store=["a"], draws=600, tune=300)
     assert list(idata["posterior"].data_vars) == ["a"]
@@ -510,6 +512,7 @@ def test_models_have_numbers_of_their_own():
     assert record.number_of(pm.Model()) not in numbers
 
 
+@pytest.mark.compiles
 def test_ordered_variables_with_one_prior_find_a_start():
     """Equal prior means start all cutpoints at one value, where the density is zero."""
     ordered = pm.distributions.transforms.ordered

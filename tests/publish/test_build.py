@@ -120,6 +120,17 @@ def test_a_living_figure_comes_through_and_its_still_is_found(planted):
     assert still.get("id") == "fig-99-living" and still.img
 
 
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("rethinking/living/*.html")), ids=lambda p: p.stem
+)
+def test_a_living_figure_leaves_nothing_where_scripts_do_not_run(path):
+    figure = BeautifulSoup(path.read_text("utf-8"), "html.parser")
+    assert figure.div.has_attr("hidden")
+    for tag in figure.find_all(["script", "style"]):
+        tag.decompose()
+    assert not figure.get_text(strip=True) and len(figure.find_all()) == 1
+
+
 def test_hidden_code_folds_and_markdown_outputs_are_set(planted):
     (summary,) = [tag for tag in planted.find_all("summary") if "Show code" in tag.text]
     assert "say()" in summary.find_parent("details").text

@@ -89,8 +89,11 @@ def read_text(text: str, source: Path) -> NotebookNode:
 def write_text(nb: NotebookNode, source: Path) -> str:
     """Return the text that JupyterLab writes when it saves this notebook as `source`."""
     # Jupytext writes its options into the notebook it is given.
-    config = load_jupytext_config(str(source))
-    return jupytext.writes(copy.deepcopy(nb), fmt="md:myst", config=config)
+    nb = copy.deepcopy(nb)
+    # JupyterLab's server sorts them.
+    if facts := nb.metadata.get("course"):
+        nb.metadata["course"] = dict(sorted(facts.items()))
+    return jupytext.writes(nb, fmt="md:myst", config=load_jupytext_config(str(source)))
 
 
 def tidy(text: str, source: Path) -> str:

@@ -93,7 +93,10 @@ def pytest_collection_modifyitems(session, config, items):
         if "browser" in used:
             item.add_marker(pytest.mark.browser)
     if config.option.notebook:
-        wanted = {number_of(source) for source in select([config.option.notebook])}
+        try:
+            wanted = {number_of(source) for source in select([config.option.notebook])}
+        except CourseError as error:
+            raise pytest.UsageError(str(error)) from None
         read = [{n for m in item.iter_markers("notebook") for n in m.args} for item in items]
         left_out = [item for item, numbers in zip(items, read, strict=True) if not numbers & wanted]
         config.hook.pytest_deselected(items=left_out)

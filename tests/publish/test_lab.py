@@ -12,14 +12,13 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-import lab
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from publish.files import finish, replace, to_bytes, write_text
+from publish import lab
+from publish.files import ROOT, finish, replace, to_bytes, write_text
 
-ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "a-token-of-this-test"
 
 
@@ -44,6 +43,7 @@ def a_notebook():
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     representation = {"extension": ".md", "format_name": "myst", "format_version": 0.13}
     metadata = {
+        "course": {"about": "Frogs: in tanks, " + "word " * 20, "seconds": 9, "memory_mb": 900},
         "jupytext": {"default_lexer": "ipython3", "text_representation": representation},
         "kernelspec": kernel,
     }
@@ -89,7 +89,7 @@ def server(tmp_path_factory):
     md.parent.mkdir(parents=True)
     replace(md.parent / "jupytext.toml", (ROOT / "notebooks" / "jupytext.toml").read_bytes())
     replace(md, write_text(nb, md).encode())
-    replace(md.with_suffix(".ipynb"), to_bytes(finish(nb, md.stem, "key")))
+    replace(md.with_suffix(".ipynb"), to_bytes(finish(nb, md.stem, {"utils.py": "0123"})))
     os.utime(md, (0, 1_700_000_000))
 
     lab.install_settings()
@@ -148,8 +148,12 @@ def test_saving_without_a_change_leaves_both_files_byte_for_byte(server, name, n
     content = server.open(name)["content"]
     # As JupyterLab does when the kernel has started.
     content["metadata"]["language_info"]["version"] = "3.99.0"
+    content["metadata"] = dict(reversed(content["metadata"].items()))
     server.save(name, content)
     assert server.files() == before
+    # What an .md says of itself is in both files, what a run was made from in one.
+    assert all(b"in tanks" in file for file in before)
+    assert [b"made_from" in file for file in before] == [False, True]
     assert path.stat().st_mtime > 1_700_000_000 + 3600, "nothing was saved"
 
 

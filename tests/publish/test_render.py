@@ -119,6 +119,7 @@ def pytest_there(course, *arguments):
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.notebook()  # eight runs of pytest are too long for make check
 def test_a_run_of_the_tests_and_one_of_make_course_stand_for_each_other(course, monkeypatch):
     source, _, _ = paths(course)
     break_it(source, "with open(os.environ['COUNT'], 'a') as file: print('x', end='', file=file)")

@@ -25,7 +25,7 @@ check: lint ## run what checks in a minute: style, and tests that fit and execut
 
 # First the notebooks, then the tests, which read these runs.
 test: lint ## run everything that checks (one notebook alone: NOTEBOOK=12a)
-	$(PY) -m pytest --nbmake $(ONE)
+	$(PY) -m pytest tests --nbmake $(ONE)
 	$(PY) -m pytest -n 2 --dist loadfile $(ONE)
 
 lab: setup ## open JupyterLab on the notebooks

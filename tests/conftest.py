@@ -82,6 +82,7 @@ def number_of(source: Path) -> str:
 def pytest_collection_modifyitems(session, config, items):
     """Add the notebooks where they are asked for, and the marks that follow from fixtures."""
     if config.option.nbmake:
+        items.clear()
         for source in sources():
             file = NotebookFile.from_parent(session, path=source)
             items.append(Execution.from_parent(file, filename=str(source)))

@@ -26,7 +26,8 @@ def start() -> None:
 
     Examples
     --------
-    >>> start()
+    >>> with plt.rc_context():  # in a notebook just start(): figures keep their style
+    ...     start()
     >>> logging.getLogger("pymc").level == logging.WARNING
     True
     """

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -166,6 +167,28 @@ def test_old_files_are_deleted_in_every_folder_of_ours(tmp_path):
             os.utime(file, (long_ago, long_ago))
     assert compile_cache.prepare(tmp_path) == folder
     assert not any(file.exists() for file in ours) and all(file.exists() for file in kept)
+
+
+def test_a_damaged_file_counts_as_missing(tmp_path):
+    files = compile_cache._Files(tmp_path, "f", 1.0)
+    files.save("key", [1, 2])
+    for ending in ("nbc", "nbi"):
+        assert files.load("key") == [1, 2]
+        for file in tmp_path.glob(f"*.{ending}"):
+            file.write_bytes(b"\x80\x05nonsense.")
+        assert files.load("key") is None
+        files.save("key", [1, 2])
+
+
+def test_where_nothing_can_be_written_a_folder_is_borrowed(monkeypatch, tmp_path, capsys):
+    (tmp_path / "a file").write_text("")
+    flag = vars(type(pytensor.config))["base_compiledir"]
+    monkeypatch.setattr(flag, "val", tmp_path / "a file" / "cache")
+    folder = compile_cache._prepare_or_borrow()
+    assert folder.is_dir() and pytensor.config.base_compiledir in folder.parents
+    assert re.match(
+        r"The folder .*a file/cache cannot be written \(Not a dir", capsys.readouterr().out
+    )
 
 
 def test_ci_restores_what_was_compiled_for_the_same_lock_and_stores_what_is_new():

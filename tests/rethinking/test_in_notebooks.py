@@ -8,8 +8,14 @@ import pytest
 
 from publish.files import read_text, sources
 
-SOURCES = sources()
-each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+each_source = pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(source, marks=pytest.mark.notebook(source.stem.split("-")[0]))
+        for source in sources()
+    ],
+    ids=lambda path: path.stem,
+)
 
 
 def code_of(text, source):
@@ -96,8 +102,8 @@ def without_formula(records):
 
 
 @each_source
-def test_every_fitted_model_passed_the_formula_check(source, run_records):
-    records = run_records[source.stem]
+def test_every_fitted_model_passed_the_formula_check(source, run_record):
+    records = run_record(source.stem)
     assert not without_formula(records)
     code = code_of(source.read_text(encoding="utf-8"), source)
     written = len(calls(ast.parse(code), "show_formula", "utils.show_formula"))
@@ -148,16 +154,16 @@ def test_fits_without_formula_are_found():
     assert without_formula([]) == []
 
 
-def test_progress_leaves_finished_lines_in_a_notebook(executed_notebooks):
-    for name, nb in executed_notebooks.items():
-        cells = [cell for cell in nb.cells if cell.cell_type == "code"]
-        lines = [
-            output["data"]["text/plain"]
-            for cell in cells
-            for output in cell.outputs
-            if output.output_type == "display_data" and set(output["data"]) == {"text/plain"}
-        ]
-        found = [m for line in lines if (m := re.fullmatch(r"(\d+) of (\d+) \D+", line))]
-        assert all(m[1] == m[2] for m in found), f"{name} keeps {lines}"
-        counted = re.compile(r"\b(progress|fit_schools)\(")
-        assert bool(found) == any(counted.search(cell.source) for cell in cells)
+@each_source
+def test_progress_leaves_finished_lines_in_a_notebook(source, executed):
+    cells = [cell for cell in executed(source.stem).cells if cell.cell_type == "code"]
+    lines = [
+        output["data"]["text/plain"]
+        for cell in cells
+        for output in cell.outputs
+        if output.output_type == "display_data" and set(output["data"]) == {"text/plain"}
+    ]
+    found = [m for line in lines if (m := re.fullmatch(r"(\d+) of (\d+) \D+", line))]
+    assert all(m[1] == m[2] for m in found), lines
+    counted = re.compile(r"\b(progress|fit_schools)\(")
+    assert bool(found) == any(counted.search(cell.source) for cell in cells)

@@ -336,7 +336,7 @@ def test_survival_of_some_tanks(frogs):
         ({"markers": ["o"]}, "Lengths differ: frogs has 48, markers has 1"),
         ({"colors": "r", "legend": {"a": "b"}}, "The legend explains '#0000ff', but colors holds"),
         ({"legend": {"a": "b"}}, "but colors holds none. Give each color one entry"),
-        ({"colors": [f"C{i}" for i in range(8)] * 6}, "8 colors need shapes of their own"),
+        ({"colors": [f"#00000{i}" for i in range(8)] * 6}, "8 colors need shapes of their own"),
     ],
 )
 def test_survival_mistakes(frogs, options, says):

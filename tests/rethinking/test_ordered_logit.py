@@ -17,6 +17,8 @@ import utils
 from rethinking import ordered_logit
 from rethinking.ordered_logit import LARGEST, OrderedLogit, OrderedMultinomial
 
+pytestmark = pytest.mark.compiles  # numba compiles the loops afresh in each process
+
 RNG = np.random.default_rng(5)
 KAPPA = np.array([-2.0, -0.7, 0.1, 0.4, 2.5])
 PHI = RNG.normal(0, 1.5, size=40)
@@ -50,7 +52,6 @@ def points(model, n=4):
 QUICK = "FAST_COMPILE"  # stock models need no numba to give a value
 
 
-@pytest.mark.compiles
 def test_ratings_have_pymcs_log_probability_and_gradient():
     ours, stock = by_rating(OrderedLogit), by_rating(pm.OrderedLogistic, compute_p=False)
     logp, dlogp = ours.compile_logp(), ours.compile_dlogp()
@@ -60,7 +61,6 @@ def test_ratings_have_pymcs_log_probability_and_gradient():
         np.testing.assert_allclose(dlogp(point), stock_dlogp(point), atol=1e-10)
 
 
-@pytest.mark.compiles
 def test_counts_differ_from_pymcs_by_a_constant():
     ours, stock = by_table(OrderedMultinomial), by_table(pm.OrderedMultinomial, compute_p=False)
     orders = special.gammaln(COUNTS.sum(axis=1) + 1) - special.gammaln(COUNTS + 1).sum(axis=1)
@@ -71,7 +71,6 @@ def test_counts_differ_from_pymcs_by_a_constant():
         np.testing.assert_allclose(dlogp(point), stock_dlogp(point), atol=1e-9)
 
 
-@pytest.mark.compiles
 def test_a_table_has_the_likelihood_of_its_ratings():
     rows = np.repeat(np.arange(40), COUNTS.sum(axis=1))
     ratings = np.concatenate([np.repeat(np.arange(6), counts) for counts in COUNTS])
@@ -108,10 +107,7 @@ def crossed(distribution, form, observed=RATINGS, **options):
     return model
 
 
-@pytest.mark.parametrize(
-    "form",
-    [pytest.param(f, marks=pytest.mark.compiles if f == "two effects" else ()) for f in FORMS],
-)
+@pytest.mark.parametrize("form", FORMS)
 def test_phi_of_any_form(form):
     """However phi is made, and whether its ratings are sorted beforehand or not."""
     stock = crossed(pm.OrderedLogistic, form, compute_p=False)
@@ -132,7 +128,6 @@ def operations(function):
     return [type(node.op).__name__ for node in function.maker.fgraph.apply_nodes]
 
 
-@pytest.mark.compiles
 def test_one_loop_gives_value_and_gradient():
     """Compiled as the sampler does, and as PyMC does; no exponential of forty numbers is left."""
     model = crossed(OrderedLogit, "two effects")
@@ -273,7 +268,6 @@ def test_products_that_grow_beyond_the_largest_number():
         assert total == pytest.approx(-n * np.logaddexp(0, a - KAPPA[0]), rel=1e-12)
 
 
-@pytest.mark.compiles
 def test_other_weights_than_one():
     """A sum with weights has no loop of its own; its gradient is right nevertheless."""
     weight = RNG.uniform(size=40)
@@ -293,7 +287,6 @@ def test_other_weights_than_one():
         np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.compiles
 def test_stock_expressions_where_there_is_no_numba():
     """What JAX and MLX get instead of the loops."""
     for model in (crossed(OrderedLogit, "two effects"), by_table(OrderedMultinomial)):
@@ -309,7 +302,6 @@ def test_stock_expressions_where_there_is_no_numba():
             np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.compiles
 def test_on_jax():
     pytest.importorskip("jax", reason="JAX is not installed: pip install '.[samplers]'")
     model = crossed(OrderedLogit, "two effects")
@@ -320,7 +312,6 @@ def test_on_jax():
     )
 
 
-@pytest.mark.compiles
 def test_it_is_cheaper_than_pymcs():
     """A loose bound, since the machine may be busy: it is twenty times or more."""
     rng = np.random.default_rng(9)
@@ -344,7 +335,6 @@ def test_it_is_cheaper_than_pymcs():
     assert seconds(OrderedLogit) < seconds(pm.OrderedLogistic, compute_p=False) / 5
 
 
-@pytest.mark.compiles
 @pytest.mark.parametrize("bad", [-1, 7])
 def test_an_effect_looked_up_beyond_its_end(bad):
     """numba would read other memory without a word, and -1 is the mark of a missing value."""
@@ -359,7 +349,6 @@ def test_an_effect_looked_up_beyond_its_end(bad):
             model.compile_logp(mode=mode)(model.initial_point())
 
 
-@pytest.mark.compiles
 def test_far_out_where_the_difference_of_sigmoids_cancels():
     """At phi - kappa = 45 PyMC's form says -inf; the value is phi - kappa by the asymptote."""
     with pm.Model() as model:
@@ -368,16 +357,12 @@ def test_far_out_where_the_difference_of_sigmoids_cancels():
     assert model.compile_logp()({}) == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("value", "mode"),
-    [(-1, QUICK), pytest.param(6, None, marks=pytest.mark.compiles), (100, QUICK)],
-)
+@pytest.mark.parametrize(("value", "mode"), [(-1, QUICK), (6, None), (100, QUICK)])
 def test_a_rating_that_is_none(value, mode):
     model = by_rating(OrderedLogit, observed=np.r_[RATINGS[:-1], value])
     assert model.compile_logp(mode=mode)(points(model, 1)[0]) == -np.inf
 
 
-@pytest.mark.compiles
 @pytest.mark.parametrize("table", [False, True])
 def test_draws_have_the_right_shares(table):
     n = 4000
@@ -396,7 +381,6 @@ def test_draws_have_the_right_shares(table):
     assert stats.chisquare(counts, n * p).pvalue > 1e-3
 
 
-@pytest.mark.compiles
 def test_log_likelihood_and_predictions_of_a_fitted_model():
     """Pointwise log-likelihood, prior and posterior prediction work as for PyMC's own."""
     with pm.Model() as model:
@@ -422,7 +406,6 @@ def test_log_likelihood_and_predictions_of_a_fitted_model():
     assert predicted.shape == (1, 20, 40)
 
 
-@pytest.mark.compiles
 @pytest.mark.parametrize("distribution", [OrderedLogit, OrderedMultinomial])
 def test_prior_prediction_with_ordered_cutpoints(distribution):
     """PyMC draws such cutpoints in any order; ratings are those of the same cutpoints sorted."""
@@ -454,7 +437,7 @@ def test_prior_prediction_with_ordered_cutpoints(distribution):
     assert np.abs(z).max() < 4
 
 
-@pytest.mark.parametrize("mode", [pytest.param(None, marks=pytest.mark.compiles), QUICK])
+@pytest.mark.parametrize("mode", [None, QUICK])
 def test_lengths_that_do_not_fit_are_refused(mode):
     """numba would read beyond the end of the shorter one."""
     for lengths, distribution in (((40, 39), OrderedLogit), ((39, 40), OrderedLogit)):

@@ -17,12 +17,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import jupytext
 import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 from jupytext.config import load_jupytext_config
+from markdown_it import MarkdownIt
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -382,15 +384,11 @@ def heading_before(nb: NotebookNode, index: int) -> str:
     """Return the nearest heading at or above a cell, to say where it is."""
     for cell in reversed(nb.cells[: index + 1]):
         if cell.cell_type == "markdown":
-            found = re.findall(r"^#{1,6}\s+(.+?)\s*$", without_fences(cell.source), re.MULTILINE)
+            tokens = MarkdownIt("commonmark").parse(cell.source)
+            found = [text.content for head, text in pairwise(tokens) if head.type == "heading_open"]
             if found:
                 return found[-1]
     return ""
-
-
-def without_fences(markdown: str) -> str:
-    """Return Markdown without its fenced code."""
-    return re.sub(r"^(`{3,}|~{3,})[^\n]*\n.*?^\1\s*$", "", markdown, flags=re.MULTILINE | re.DOTALL)
 
 
 def place(nb: NotebookNode, index: int) -> str:

@@ -136,18 +136,6 @@ def run_record(executed):
     return find
 
 
-@pytest.fixture(scope="session")
-def executed_notebooks(executed):
-    """The runs of all notebooks, by file name without ending."""
-    return {source.stem: executed(source.stem) for source in sources()}
-
-
-@pytest.fixture(scope="session")
-def run_records(run_record):
-    """The records of all runs, by file name without ending."""
-    return {source.stem: run_record(source.stem) for source in sources()}
-
-
 def _no_browser(reason: str):
     """Skip where a reader's machine lacks the browser; fail in CI, which must have it."""
     if os.environ.get("CI"):

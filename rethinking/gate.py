@@ -140,7 +140,7 @@ def judge(
         )
     varying = np.flatnonzero(~fixed)
     if not varying.size:
-        raise ValueError(f"{name}: there is no entry that varies; judge a variable that does.")
+        raise ValueError(f"The fit {name} has no entry that varies; judge a variable that does.")
     rhat, bulk, tail = diagnostics(np.moveaxis(stacked[:, :, varying], 2, 0))
     with np.errstate(divide="ignore", invalid="ignore"):  # constant energy: NaN, which fails
         min_bfmi = float(np.min(az.bfmi(idata)["energy"].values))
@@ -246,22 +246,26 @@ def _looked_at(idata: xr.DataTree, name: str, var_names: Sequence[str] | None) -
     """Return the posterior variables that the gate looks at, chain and draw first."""
     for group in ("posterior", "sample_stats"):
         if group not in idata.children:
-            raise ValueError(f"{name}: no group {group!r}; pass the result of a sampler.")
+            raise ValueError(
+                f"The fit {name} has no group {group!r}; pass the result of a sampler."
+            )
     for key in ("diverging", "energy"):
         if key not in idata["sample_stats"].data_vars:
-            raise ValueError(f"{name}: sample_stats holds no {key!r}; sample with NUTS.")
+            raise ValueError(f"The fit {name} holds no {key!r} in sample_stats; sample with NUTS.")
     posterior = idata["posterior"].to_dataset()
     draws = posterior.sizes["draw"]
     if draws < 4:
-        raise ValueError(f"{name}: {draws} draws a chain; the gate needs 4 or more.")
+        raise ValueError(f"The fit {name} has {draws} draws a chain; the gate needs 4 or more.")
     for variable in var_names or ():
         if variable not in posterior.data_vars:
             there = ", ".join(map(str, posterior.data_vars))
-            raise ValueError(f"{name}: {variable!r} is not in the posterior; it has {there}.")
+            raise ValueError(
+                f"The fit {name} has no {variable!r} in its posterior; it has {there}."
+            )
     if var_names is not None:
         posterior = posterior[list(var_names)]
     if not posterior.data_vars:
-        raise ValueError(f"{name}: there is no variable to look at.")
+        raise ValueError(f"The fit {name} has no variable to look at.")
     return posterior.transpose("chain", "draw", ...)
 
 

@@ -114,11 +114,11 @@ class CompiledModel:
         known = [v.name for v in model.data_vars]
         for name in vary:
             if name not in known:
-                raise KeyError(f"vary: the model has no pm.Data {name!r}; it has {known}.")
+                raise KeyError(f"The model has no pm.Data {name!r} to vary; it has {known}.")
         drawn = [v.name for v in (*model.free_RVs, *model.deterministics)]
         for name in store or ():
             if name not in drawn:
-                raise KeyError(f"store: the model draws no {name!r}; it draws {drawn}.")
+                raise KeyError(f"The model draws no {name!r} to store; it draws {drawn}.")
         check_indices(model)
         compile_cache.install()
         self.model = model
@@ -387,7 +387,7 @@ def ordered_starts(model: pm.Model) -> dict[str, np.ndarray]:
 def _as_seed(random_seed: int) -> int:
     if isinstance(random_seed, bool) or not isinstance(random_seed, (int, np.integer)):
         raise TypeError(
-            f"random_seed must be an integer, got {random_seed!r}: every fit has a seed, pass "
+            f"The random_seed must be an integer, not {random_seed!r}: every fit has a seed, pass "
             "random_seed=RANDOM_SEED."
         )
     return int(random_seed)

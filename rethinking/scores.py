@@ -25,12 +25,10 @@ def integrated_log_likelihood(
     dim: str = "tank",
     n_nodes: int = 31,
 ) -> xr.DataArray:
-    r"""Log-likelihood of binomial counts with the varying intercept of each integrated out.
+    """Log-likelihood of binomial counts with the varying intercept of each integrated out.
 
-    .. math:: \log \int \text{Binomial}(S_i \mid D_i, \text{logit}^{-1}(a))
-              \, \text{Normal}(a \mid \mu, \sigma) \, da
-
-    by Gauss-Hermite quadrature centred on the mode of the integrand and scaled by its
+    ``log(integral of Binomial(S[i] | D[i], invlogit(a)) Normal(a | mu, sigma) da)``, by
+    Gauss-Hermite quadrature centred on the mode of the integrand and scaled by its
     curvature, for each draw (adaptive quadrature: Naylor and Smith 1982, Applied Statistics
     31:214-225). Nodes centred on the population fail where sigma is large and the counts
     speak loudly.

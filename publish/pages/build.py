@@ -75,8 +75,8 @@ def page_of(nb: NotebookNode, folder: Path) -> NotebookNode:
                 cells.append(new_code_cell("# shown above", outputs=after, metadata=tags))
     nb.cells = cells
     # Else MyST-NB shows them as front matter.
-    nb.metadata.pop("course", None)
-    nb.metadata.pop("jupytext", None)
+    for key in ("course", "jupytext", "made_from"):
+        nb.metadata.pop(key, None)
     return nb
 
 

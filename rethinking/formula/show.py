@@ -50,7 +50,7 @@ def show_formula(
     symbols : mapping of str to str, optional
         Names that the formula and the model do not share: symbol to variable of the model.
     since : Formula, optional
-        What an earlier call returned; lines that it has not are coloured and marked in words.
+        What an earlier call returned; lines that it has not are colored and marked in words.
 
     Returns
     -------

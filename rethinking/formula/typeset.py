@@ -75,7 +75,7 @@ def in_latex(lines: Sequence[Line], marks: Mapping[str, str]) -> str:
     ----------
     lines : sequence of Line
     marks : mapping of str to str
-        The word to set beside a line, by its name; such lines are coloured.
+        The word to set beside a line, by its name; such lines are colored.
 
     Returns
     -------

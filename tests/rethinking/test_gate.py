@@ -333,7 +333,7 @@ def test_var_names_choose_what_is_looked_at():
     assert check_convergence(idata, var_names=["mu"]).problems == ()
     with pytest.raises(ConvergenceError, match=r"for bad\[1\]"):
         check_convergence(idata, var_names=["mu", "bad"])
-    with pytest.raises(ValueError, match=r"f: 'nu' is not in the posterior; it has mu, bad\."):
+    with pytest.raises(ValueError, match=r"fit f has no 'nu' in its posterior; it has mu, bad\."):
         check_convergence(idata, name="f", var_names=["mu", "nu"])
     with pytest.raises(ValueError, match="no variable to look at"):
         check_convergence(idata, var_names=[])
@@ -355,7 +355,9 @@ def test_order_of_dimensions_does_not_matter():
 def test_a_missing_group_is_named(group):
     idata = fit_of(mu=good())
     del idata[group]
-    with pytest.raises(ValueError, match=f"f: no group '{group}'; pass the result of a samp"):
+    with pytest.raises(
+        ValueError, match=f"fit f has no group '{group}'; pass the result of a samp"
+    ):
         check_convergence(idata, name="f", expect_failure="whatever")
 
 
@@ -363,13 +365,13 @@ def test_a_missing_group_is_named(group):
 def test_a_sampler_without_hamilton_is_refused(key):
     idata = fit_of(mu=good())
     del idata["sample_stats"][key]
-    with pytest.raises(ValueError, match=f"f: sample_stats holds no '{key}'"):
+    with pytest.raises(ValueError, match=f"fit f holds no '{key}' in sample_stats"):
         check_convergence(idata, name="f")
 
 
 @pytest.mark.parametrize("n", [0, 3])
 def test_too_few_draws_to_judge(n):
-    with pytest.raises(ValueError, match=f"f: {n} draws a chain"):
+    with pytest.raises(ValueError, match=f"fit f has {n} draws a chain"):
         check_convergence(fit_of(mu=good()[:, :n]), name="f")
 
 

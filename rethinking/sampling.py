@@ -15,16 +15,10 @@ from pymc.backends.arviz import patch_nutpie_idata
 from pymc.distributions.distribution import support_point
 from pymc.distributions.transforms import Ordered
 from pymc.model.transform.optimization import freeze_dims_and_data
-from pytensor.graph.basic import Variable
-from pytensor.graph.traversal import ancestors
-from pytensor.tensor.subtensor import (
-    AdvancedIncSubtensor,
-    AdvancedSubtensor,
-    indices_from_subtensor,
-)
 
 from rethinking import compile_cache, record
 from rethinking.gate import CHAINS, judge, require
+from rethinking.indices import check_indices
 
 DRAWS = 2000  # a chain: with 100 parameters, R-hat <= 1.01 in every one needs room for chance
 TUNE = 1000
@@ -32,50 +26,6 @@ TUNE = 1000
 
 class SamplingError(RuntimeError):
     """The sampler could not start."""
-
-
-def check_indices(model: pm.Model) -> None:
-    """Refuse a model that reads or writes beyond the end of a variable.
-
-    PyTensor's numba backend does no bounds checking of index arrays: an index from 1 to J, or one
-    with the -1 of a missing value, is sampled without a word from memory that is not the
-    parameter's; writing there kills the kernel.
-
-    Parameters
-    ----------
-    model : pymc.Model
-
-    Raises
-    ------
-    IndexError
-        Names the index, the indexed variable, the range found and the range allowed.
-    """
-    random = set(model.basic_RVs)
-    outputs = [*model.basic_RVs, *model.deterministics, *model.potentials]
-    for variable in ancestors(outputs):
-        node = variable.owner
-        if node is None or not isinstance(node.op, (AdvancedSubtensor, AdvancedIncSubtensor)):
-            continue
-        base, *rest = node.inputs
-        if isinstance(node.op, AdvancedIncSubtensor):
-            rest = rest[1:]  # the first is the value that is written
-        indices = indices_from_subtensor(rest, node.op.idx_list)
-        for axis, index in enumerate(i for i in indices if i is not None):
-            if not isinstance(index, Variable) or index.type.dtype == "bool":
-                continue
-            if random & set(ancestors([index])):  # a latent index: known only while sampling
-                continue
-            values = np.asarray(index.eval(mode="FAST_COMPILE"))
-            size = base.type.shape[axis]
-            if size is None:
-                size = int(base.shape[axis].eval(mode="FAST_COMPILE"))
-            if values.size and (values.min() < 0 or values.max() >= size):
-                raise IndexError(
-                    f"The index {index.name or 'array'} runs from {values.min()} to "
-                    f"{values.max()}, but {base.name or 'what it points into'} has {size} "
-                    f"entries, 0 to {size - 1}. Count from 0: `codes, labels = "
-                    "pd.factorize(column, sort=True)`; a code of -1 marks a missing value."
-                )
 
 
 class CompiledModel:

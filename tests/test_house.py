@@ -14,7 +14,7 @@ PACKAGES = ("benchmarks", "publish", "rethinking", "studies", "tests")
 ROOMS = sorted([ROOT / "utils.py", *(p for name in PACKAGES for p in (ROOT / name).rglob("*.py"))])
 FLOORS = (
     {"data", "transforms", "diagnostics", "record", "compile_cache", "ordered_logit"},
-    {"plots", "display", "gate", "scores", "formula"},
+    {"indices", "plots", "display", "gate", "scores", "formula"},
     {"sampling", "start", "graphs", "frogs", "living"},
 )
 #: What a part of the house never imports.

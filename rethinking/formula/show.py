@@ -11,6 +11,7 @@ from rethinking.display import show
 from rethinking.formula.compare import check_formula
 from rethinking.formula.parse import Formula, FormulaError, parse_formula
 from rethinking.formula.typeset import in_latex, in_words
+from rethinking.indices import check_indices
 
 
 def show_formula(
@@ -65,6 +66,8 @@ def show_formula(
         Formula and model disagree; the message shows the line.
     TypeError
         `since` is no Formula.
+    IndexError
+        From `check_indices`: every model of a notebook passes here, that of `pm.sample` too.
 
     Examples
     --------
@@ -84,6 +87,7 @@ def show_formula(
     for symbol, target in symbols.items():
         if target not in model.named_vars:
             raise FormulaError(f"symbols maps {symbol!r} to {target!r}, which the model has not.")
+    check_indices(model)
     shown = Formula(name, parse_formula(formula))
     check_formula(model, shown.lines, symbols)
     marks = shown.marks(since)

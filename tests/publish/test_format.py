@@ -44,16 +44,16 @@ def test_make_format_changes_code_and_nothing_else():
 
 
 def test_make_format_says_which_notebook_it_cannot_read():
-    from publish.format import formatted
     from publish.files import CourseError
+    from publish.format import formatted
 
     with pytest.raises(CourseError, match=r"12-X\.md cannot be formatted"):
         formatted(SOURCE.format(code="x = ("), ROOT / "notebooks/12-X.md")
 
 
 def test_ruff_s_complaints_about_a_source_come_before_a_run():
-    from publish.format import complaints
     from publish.files import sources
+    from publish.format import complaints
 
     source = sources()[0]
     text = source.read_text(encoding="utf-8")

@@ -38,7 +38,7 @@ from rethinking.gate import (
 
 # fits
 from rethinking.indices import check_indices
-from rethinking.sampling import CompiledModel, SamplingError, fit, ordered_starts
+from rethinking.sampling import CompiledModel, ModelError, SamplingError, fit, ordered_starts
 
 # scores for data that a model has not seen
 from rethinking.scores import (

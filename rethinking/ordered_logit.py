@@ -73,7 +73,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.compile.mode import optdb
 from pytensor.gradient import DisconnectedType, disconnected_type
-from pytensor.graph.basic import Apply, Constant
+from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.op import Op
 from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache_key
@@ -121,10 +121,11 @@ def OrderedLogit(name, phi, kappa, **kwargs):
     NotImplementedError
         More than one set of cutpoints.
     ValueError
-        When it is evaluated: not one phi for each rating.
+        An observed rating is no whole number; when it is evaluated: not one phi for each rating.
     IndexError
         When it is evaluated or drawn: an effect is looked up beyond the end, or before the start.
     """
+    _only_whole_numbers(name, kwargs.get("observed"))
     return pm.CustomDist(
         name,
         within_bounds(phi),
@@ -135,6 +136,20 @@ def OrderedLogit(name, phi, kappa, **kwargs):
         class_name="OrderedLogit",
         **kwargs,
     )
+
+
+def _only_whole_numbers(name, observed):
+    """Refuse what PyMC would cut off behind the point; a variable of PyTensor says its type."""
+    if observed is None or isinstance(observed, Variable):
+        return
+    values = np.ma.asarray(observed)
+    if values.dtype.kind == "f":
+        broken = values[np.isfinite(values) & (values != np.floor(values))].compressed()
+        if broken.size:
+            raise ValueError(
+                f"{name}: {broken[0]} is no whole number, and observed ratings and counts of them "
+                "are: look at the column that was given as observed."
+            )
 
 
 def OrderedMultinomial(name, phi, kappa, n, **kwargs):
@@ -167,10 +182,12 @@ def OrderedMultinomial(name, phi, kappa, n, **kwargs):
     NotImplementedError
         More than one set of cutpoints.
     ValueError
-        When it is evaluated: counts of another shape than rows by K + 1.
+        An observed count is no whole number; when it is evaluated: counts of another shape than
+        rows by K + 1.
     IndexError
         When it is evaluated or drawn: an effect is looked up beyond the end, or before the start.
     """
+    _only_whole_numbers(name, kwargs.get("observed"))
     return pm.CustomDist(
         name,
         within_bounds(phi),
@@ -628,8 +645,8 @@ def in_stock_pytensor(fgraph, node):
     if isinstance(node.op, _PossibleCounts):
         counts, n = node.inputs
         possible = pt.all(counts >= 0, axis=1) & pt.eq(counts.sum(axis=1), n)
-        first = pt.arange(counts.shape[1]) == 0
-        marked = pt.switch(possible[:, None] | ~first, counts, -1)
+        others = pt.gt(pt.arange(counts.shape[1]), 0)
+        marked = pt.switch(possible[:, None] | others, counts, -1)
         return [pt.cast(marked, "int64")]
     if isinstance(node.op, _CountLogProbability):
         return [_counts_in_logarithms(*node.inputs)]

@@ -30,7 +30,6 @@ def tank_model(*, sd=1.0, survivors=SURVIVORS, tadpoles=TADPOLES, tanks=TANKS):
         pm.Data("tadpoles", tadpoles)
         pm.Data("survivors", survivors)
         pm.Data("tank_idx", tanks)
-        pm.Data("unused", 1.0)
         alpha = pm.Normal("alpha", 0, model["sd"], dims="tank")
         pm.Deterministic("p", pm.math.invlogit(alpha), dims="tank")
         pm.Binomial(
@@ -42,7 +41,7 @@ def tank_model(*, sd=1.0, survivors=SURVIVORS, tadpoles=TADPOLES, tanks=TANKS):
     return model
 
 
-VARY = ("sd", "tadpoles", "survivors", "tank_idx", "unused")
+VARY = ("sd", "tadpoles", "survivors", "tank_idx")
 
 
 def own_data(model):
@@ -163,10 +162,6 @@ def test_data_of_another_length(compiled):
     assert idata["observed_data"]["S"].size == 7
     prior = idata["posterior"]["alpha"].sel(tank="C")  # a tank without data
     assert float(prior.std()) == pytest.approx(1, abs=0.15)
-
-
-def test_data_that_no_density_reads(compiled):
-    assert same_draws(short(compiled), short(compiled, data={"unused": 3.0}))
 
 
 def test_all_kinds_of_values_may_be_given(compiled):

@@ -37,13 +37,8 @@ from rethinking.gate import (
 )
 
 # fits
-from rethinking.sampling import (
-    CompiledModel,
-    SamplingError,
-    check_indices,
-    fit,
-    ordered_starts,
-)
+from rethinking.indices import check_indices
+from rethinking.sampling import CompiledModel, ModelError, SamplingError, fit, ordered_starts
 
 # scores for data that a model has not seen
 from rethinking.scores import (

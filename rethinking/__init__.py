@@ -3,7 +3,8 @@
 Floors, from the ground up; a module imports from its own floor or from those below, without a
 circle, and never `utils`, `studies` or `publish` (`tests/test_house.py` holds this):
 
-1. `data`, `transforms`, `diagnostics`, `record`, `compile_cache`, `ordered_logit`
+1. `data`, `transforms`, `diagnostics`, `record`, `compile_cache`, `indices`, `ordered_logit`,
+   `count_loops`
 2. `plots`, `display`, `gate`, `scores`, `formula`
 3. `sampling`, `start`, `graphs`, `frogs`, `living`
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -35,7 +36,8 @@ class Convergence:
     problems : tuple of str
         One sentence a failed criterion, with the worst parameter; empty where all hold.
     judged : bool
-        Whether R-hat and effective sample sizes could be computed: not where a chain is stuck.
+        Whether R-hat and effective sample sizes could be computed: not where a chain is stuck or
+        the run was interrupted.
     """
 
     name: str
@@ -122,6 +124,20 @@ def judge(
     True
     """
     posterior = _looked_at(idata, name, var_names)
+    if asked := cut_short(idata):
+        problem = (
+            f"it was interrupted after {posterior.sizes['draw']} of {asked} draws a chain; let it "
+            "run to its end"
+        )
+        divergences = int(idata["sample_stats"]["diverging"].fillna(0).sum())
+        shape = (posterior.sizes["chain"], posterior.sizes["draw"])
+        return Convergence(
+            name, *shape, np.inf, 0.0, 0.0, divergences, 0.0, (problem,), judged=False
+        )
+    if posterior.sizes["draw"] < 4:
+        raise ValueError(
+            f"{name}: {posterior.sizes['draw']} draws a chain; the gate needs 4 or more."
+        )
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
     divergences = int(idata["sample_stats"]["diverging"].sum())
     parts = [(k, v.values.reshape(chains, draws, -1)) for k, v in posterior.data_vars.items()]
@@ -216,6 +232,32 @@ def check_convergence(
     return verdict
 
 
+def cut_short(idata: xr.DataTree) -> int | None:
+    """Return how many draws a chain were asked for, where nutpie was interrupted before.
+
+    Interrupted, nutpie returns what it has, with NaN at the end of the shorter chains.
+
+    Parameters
+    ----------
+    idata : xarray.DataTree
+
+    Returns
+    -------
+    int or None
+        None where all draws are there, where some were taken out afterwards (thinned), or where
+        it is not known how many there should be.
+    """
+    stats = idata["sample_stats"].to_dataset()
+    settings = json.loads(stats.attrs.get("inference_library_settings", "{}"))
+    asked = settings.get("settings", {}).get("num_draws")
+    draws = stats.sizes["draw"]
+    first = "draw" not in stats.coords or (stats["draw"].values == np.arange(draws)).all()
+    if asked is None or not first:
+        return None
+    short = draws < asked or bool(np.isnan(stats["energy"].isel(draw=-1)).any())
+    return asked if short else None
+
+
 def require(verdict: Convergence, expect_failure: str | None = None) -> None:
     """Raise unless the verdict is the one that was expected; see `check_convergence`.
 
@@ -253,9 +295,6 @@ def _looked_at(idata: xr.DataTree, name: str, var_names: Sequence[str] | None) -
         if key not in idata["sample_stats"].data_vars:
             raise ValueError(f"The fit {name} holds no {key!r} in sample_stats; sample with NUTS.")
     posterior = idata["posterior"].to_dataset()
-    draws = posterior.sizes["draw"]
-    if draws < 4:
-        raise ValueError(f"The fit {name} has {draws} draws a chain; the gate needs 4 or more.")
     for variable in var_names or ():
         if variable not in posterior.data_vars:
             there = ", ".join(map(str, posterior.data_vars))

@@ -73,7 +73,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.compile.mode import optdb
 from pytensor.gradient import DisconnectedType, disconnected_type
-from pytensor.graph.basic import Apply, Constant
+from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.op import Op
 from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache_key
@@ -83,6 +83,9 @@ from pytensor.tensor.elemwise import DimShuffle, Elemwise
 from pytensor.tensor.math import Sum
 from pytensor.tensor.rewriting.basic import register_canonicalize, register_specialize
 from pytensor.tensor.subtensor import AdvancedSubtensor
+
+from rethinking import count_loops
+from rethinking.indices import within_bounds, without_guard
 
 LARGEST = 340.0  # sum of the largest exponents: products stay below 1e148
 FULL = 1e150  # the running product gives way to its logarithm
@@ -118,13 +121,14 @@ def OrderedLogit(name, phi, kappa, **kwargs):
     NotImplementedError
         More than one set of cutpoints.
     ValueError
-        When it is evaluated: not one phi for each rating.
+        An observed rating is no whole number; when it is evaluated: not one phi for each rating.
     IndexError
-        When it is evaluated: an effect is looked up beyond the end, or before the start.
+        When it is evaluated or drawn: an effect is looked up beyond the end, or before the start.
     """
+    _only_whole_numbers(name, kwargs.get("observed"))
     return pm.CustomDist(
         name,
-        phi,
+        within_bounds(phi),
         kappa,
         logp=_log_probability,
         dist=_ratings,
@@ -132,6 +136,20 @@ def OrderedLogit(name, phi, kappa, **kwargs):
         class_name="OrderedLogit",
         **kwargs,
     )
+
+
+def _only_whole_numbers(name, observed):
+    """Refuse what PyMC would cut off behind the point; a variable of PyTensor says its type."""
+    if observed is None or isinstance(observed, Variable):
+        return
+    values = np.ma.asarray(observed)
+    if values.dtype.kind == "f":
+        broken = values[np.isfinite(values) & (values != np.floor(values))].compressed()
+        if broken.size:
+            raise ValueError(
+                f"{name}: {broken[0]} is no whole number, and observed ratings and counts of them "
+                "are: look at the column that was given as observed."
+            )
 
 
 def OrderedMultinomial(name, phi, kappa, n, **kwargs):
@@ -149,7 +167,7 @@ def OrderedMultinomial(name, phi, kappa, n, **kwargs):
     kappa : tensor_like
         K cutpoints in log-odds, increasing; one set for all rows.
     n : tensor_like of int
-        Ratings in each row; used to draw, since observed counts bring their own.
+        Ratings in each row; counts that are negative or of another sum have probability zero.
     **kwargs
         As for a distribution of PyMC: ``observed`` (rows by K + 1 counts), ``dims``, ...
 
@@ -164,11 +182,15 @@ def OrderedMultinomial(name, phi, kappa, n, **kwargs):
     NotImplementedError
         More than one set of cutpoints.
     ValueError
-        When it is evaluated: counts of another shape than rows by K + 1.
+        An observed count is no whole number; when it is evaluated: counts of another shape than
+        rows by K + 1.
+    IndexError
+        When it is evaluated or drawn: an effect is looked up beyond the end, or before the start.
     """
+    _only_whole_numbers(name, kwargs.get("observed"))
     return pm.CustomDist(
         name,
-        phi,
+        within_bounds(phi),
         kappa,
         n,
         logp=_log_probability_of_counts,
@@ -216,23 +238,27 @@ def _two_lookups(phi, value):
             and node.inputs[1].dtype != "bool"
             and len(looked_up) < 2
         ):
-            looked_up.append(tuple(node.inputs))
+            looked_up.append((*node.inputs, term))
         else:
             dense.append(term)
     # the effects with fewer entries first: their factors get a table by category
-    looked_up.sort(key=lambda pair: pair[0].type.shape[0] or np.inf)
+    looked_up.sort(key=lambda found: found[0].type.shape[0] or np.inf)
+    # the loops look at the indices themselves
+    pairs = [(a, without_guard(i)) for a, i, _ in looked_up]
     if dense:
-        dense += [a[i] for a, i in looked_up[1:]]
+        dense += [term for _, _, term in looked_up[1:]]
         rest = reduce(add, dense)
-        looked_up[1:] = [(rest, pt.arange(rest.shape[0]))]
-    while len(looked_up) < 2:
-        looked_up.insert(0, (pt.zeros(1), pt.zeros_like(value, dtype="int64")))
-    (a, i), (b, j) = looked_up
+        pairs[1:] = [(rest, pt.arange(rest.shape[0]))]
+    while len(pairs) < 2:
+        pairs.insert(0, (pt.zeros(1), pt.zeros_like(value, dtype="int64")))
+    (a, i), (b, j) = pairs
     return a + reduce(add, everywhere), i, b, j
 
 
 def _log_probability_of_counts(counts, phi, kappa, n):
     phi = pt.as_tensor(phi).astype("float64")
+    n = pt.as_tensor(n)
+    counts = _PossibleCounts()(counts, n if n.ndim else n[None])
     return _CountLogProbability()(counts, phi, _one_set(kappa))
 
 
@@ -248,7 +274,8 @@ def _in_logarithms(category, phi, kappa):
 
 def _counts_in_logarithms(counts, phi, kappa):
     each = _in_logarithms(pt.arange(kappa.shape[0] + 1), phi[:, None], kappa)
-    return pt.switch(pt.gt(counts, 0), counts * each, 0).sum(axis=1)
+    logp = pt.switch(pt.gt(counts, 0), counts * each, 0).sum(axis=1)
+    return pt.switch(counts[:, 0] < 0, -np.inf, logp)
 
 
 # numba draws from PyMC's distributions, but not from a function of our own
@@ -434,52 +461,6 @@ def _packed_total(key, column, limits, kappa, a, b):
     return np.asarray(total), by_kappa, by_a, by_b
 
 
-@numba.njit
-def _count_values(counts, phi, kappa):
-    n, n_cutpoints = len(phi), len(kappa)
-    if counts.shape[0] != n or counts.shape[1] != n_cutpoints + 1:
-        raise ValueError("counts must have a row for each phi and one column more than cutpoints")
-    factor, gap = np.exp(-kappa), np.zeros(n_cutpoints)
-    for k in range(n_cutpoints - 1):
-        gap[k] = np.log(-np.expm1(kappa[k] - kappa[k + 1]))
-    out = np.empty(n)
-    for i in range(n):
-        value, odds = 0.0, np.exp(phi[i])
-        for k in range(n_cutpoints):
-            here, both = counts[i, k + 1], counts[i, k] + counts[i, k + 1]
-            if both != 0:
-                x = odds * factor[k]
-                value += here * (phi[i] - kappa[k] + gap[k])
-                if x < np.inf:
-                    value -= both * np.log1p(x)
-                else:
-                    value -= both * np.logaddexp(0.0, phi[i] - kappa[k])
-        out[i] = value
-    return out
-
-
-@numba.njit
-def _count_gradients(counts, phi, kappa, weight):
-    n, n_cutpoints = len(phi), len(kappa)
-    factor = np.exp(-kappa)
-    by_phi, by_kappa = np.zeros(n), np.zeros(n_cutpoints)
-    total = np.zeros(n_cutpoints)
-    for i in range(n):
-        odds = np.exp(phi[i])
-        for k in range(n_cutpoints):
-            here, both = counts[i, k + 1], counts[i, k] + counts[i, k + 1]
-            if both != 0:
-                excess = here - both * (1 - 1 / (1 + odds * factor[k]))
-                by_phi[i] += weight[i] * excess
-                by_kappa[k] -= weight[i] * excess
-                total[k] += weight[i] * here
-    for k in range(n_cutpoints - 1):
-        slope = total[k] / np.expm1(kappa[k + 1] - kappa[k])
-        by_kappa[k + 1] += slope
-        by_kappa[k] -= slope
-    return by_phi, by_kappa
-
-
 # --- The loops as operations of a graph --------------------------------------
 
 
@@ -564,11 +545,30 @@ class _PackedTotal(_Loop):
         return [(), *shapes[3:]]
 
 
+class _PossibleCounts(_Loop):
+    """Counts whose impossible rows are marked; of constant counts, done once when compiling."""
+
+    gufunc_signature = "(n,m),(k)->(n,m)"
+    loop = staticmethod(count_loops.possible)
+
+    def outputs_for(self, counts, n):
+        return [pt.lmatrix(shape=counts.type.shape)]
+
+    def infer_shape(self, node, shapes):
+        return [shapes[0]]
+
+    def connection_pattern(self, node):
+        return [[False], [False]]
+
+    def pullback(self, inputs, outputs, output_grads):
+        return [disconnected_type(), disconnected_type()]
+
+
 class _CountLogProbability(_Loop):
     """Log-probability of each row of counts given phi and the cutpoints."""
 
     gufunc_signature = "(n,m),(n),(k)->(n)"
-    loop = staticmethod(_count_values)
+    loop = staticmethod(count_loops.values)
 
     def outputs_for(self, counts, phi, kappa):
         return [phi.type()]
@@ -587,7 +587,7 @@ class _CountGradient(_Loop):
     """Gradient of a weighted sum of the log-probabilities of rows by phi and by the cutpoints."""
 
     gufunc_signature = "(n,m),(n),(k),(n)->(n),(k)"
-    loop = staticmethod(_count_gradients)
+    loop = staticmethod(count_loops.gradients)
 
     def outputs_for(self, counts, phi, kappa, weight):
         return [phi.type(), kappa.type()]
@@ -639,9 +639,15 @@ def pack_constant_ratings(fgraph, node):
     return _PackedTotal()(key, column, limits, kappa, a, b)
 
 
-@node_rewriter([_LogProbability, _Total, _CountLogProbability, _CountGradient])
+@node_rewriter([_LogProbability, _Total, _PossibleCounts, _CountLogProbability, _CountGradient])
 def in_stock_pytensor(fgraph, node):
     """Take stock expressions where there is no numba."""
+    if isinstance(node.op, _PossibleCounts):
+        counts, n = node.inputs
+        possible = pt.all(counts >= 0, axis=1) & pt.eq(counts.sum(axis=1), n)
+        others = pt.gt(pt.arange(counts.shape[1]), 0)
+        marked = pt.switch(possible[:, None] | others, counts, -1)
+        return [pt.cast(marked, "int64")]
     if isinstance(node.op, _CountLogProbability):
         return [_counts_in_logarithms(*node.inputs)]
     if isinstance(node.op, _CountGradient):
@@ -660,7 +666,10 @@ optdb.register(
 )
 
 # Part of the key of PyTensor's cache on disk: changed loops never meet what the old ones became.
-_SOURCE = int(hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12], 16)
+_FILES = (__file__, count_loops.__file__)
+_SOURCE = int(
+    hashlib.sha256(b"".join(Path(file).read_bytes() for file in _FILES)).hexdigest()[:12], 16
+)
 
 
 @register_funcify_default_op_cache_key(_Loop)

@@ -15,16 +15,11 @@ from pymc.backends.arviz import patch_nutpie_idata
 from pymc.distributions.distribution import support_point
 from pymc.distributions.transforms import Ordered
 from pymc.model.transform.optimization import freeze_dims_and_data
-from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
-from pytensor.tensor.subtensor import (
-    AdvancedIncSubtensor,
-    AdvancedSubtensor,
-    indices_from_subtensor,
-)
 
 from rethinking import compile_cache, record
-from rethinking.gate import CHAINS, judge, require
+from rethinking.gate import CHAINS, cut_short, judge, require
+from rethinking.indices import check_indices
 
 DRAWS = 2000  # a chain: with 100 parameters, R-hat <= 1.01 in every one needs room for chance
 TUNE = 1000
@@ -34,48 +29,8 @@ class SamplingError(RuntimeError):
     """The sampler could not start."""
 
 
-def check_indices(model: pm.Model) -> None:
-    """Refuse a model that reads or writes beyond the end of a variable.
-
-    PyTensor's numba backend does no bounds checking of index arrays: an index from 1 to J, or one
-    with the -1 of a missing value, is sampled without a word from memory that is not the
-    parameter's; writing there kills the kernel.
-
-    Parameters
-    ----------
-    model : pymc.Model
-
-    Raises
-    ------
-    IndexError
-        Names the index, the indexed variable, the range found and the range allowed.
-    """
-    random = set(model.basic_RVs)
-    outputs = [*model.basic_RVs, *model.deterministics, *model.potentials]
-    for variable in ancestors(outputs):
-        node = variable.owner
-        if node is None or not isinstance(node.op, (AdvancedSubtensor, AdvancedIncSubtensor)):
-            continue
-        base, *rest = node.inputs
-        if isinstance(node.op, AdvancedIncSubtensor):
-            rest = rest[1:]  # the first is the value that is written
-        indices = indices_from_subtensor(rest, node.op.idx_list)
-        for axis, index in enumerate(i for i in indices if i is not None):
-            if not isinstance(index, Variable) or index.type.dtype == "bool":
-                continue
-            if random & set(ancestors([index])):  # a latent index: known only while sampling
-                continue
-            values = np.asarray(index.eval(mode="FAST_COMPILE"))
-            size = base.type.shape[axis]
-            if size is None:
-                size = int(base.shape[axis].eval(mode="FAST_COMPILE"))
-            if values.size and (values.min() < 0 or values.max() >= size):
-                raise IndexError(
-                    f"The index {index.name or 'array'} runs from {values.min()} to "
-                    f"{values.max()}, but {base.name or 'what it points into'} has {size} "
-                    f"entries, 0 to {size - 1}. Count from 0: `codes, labels = "
-                    "pd.factorize(column, sort=True)`; a code of -1 marks a missing value."
-                )
+class ModelError(ValueError):
+    """NUTS cannot fit a model of this kind."""
 
 
 class CompiledModel:
@@ -91,7 +46,8 @@ class CompiledModel:
     ----------
     model : pymc.Model
     vary : sequence of str
-        Names of the `pm.Data` that `fit` may give new values.
+        Names of the `pm.Data` that `fit` may give new values. Each has to be read by a prior or
+        by the likelihood: with a number typed in its place, all fits would be the same.
     store : sequence of str, optional
         Deterministics and parameters to keep; all by default.
 
@@ -99,9 +55,23 @@ class CompiledModel:
     ------
     IndexError
         From `check_indices`.
+    ModelError
+        NUTS cannot fit this model: it has no free parameter, or one that is discrete, which a
+        rating or a count that is missing or was not observed is, too.
     KeyError
         A name in `vary` that is no `pm.Data` of the model, or one in `store` that is no
         parameter or Deterministic.
+    ValueError
+        A name in `vary` that neither a prior nor the likelihood reads.
+
+    Examples
+    --------
+    >>> with pm.Model() as model:
+    ...     rate = pm.Data("rate", 1.0)
+    ...     sigma = pm.Exponential("sigma", 3)
+    >>> CompiledModel(model, vary=["rate"])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: vary: neither a prior nor the likelihood reads 'rate', ...
     """
 
     def __init__(
@@ -119,7 +89,9 @@ class CompiledModel:
         for name in store or ():
             if name not in drawn:
                 raise KeyError(f"The model draws no {name!r} to store; it draws {drawn}.")
+        _check_model(model)
         check_indices(model)
+        _check_read(model, vary, "vary")
         compile_cache.install()
         self.model = model
         self.vary = tuple(vary)
@@ -220,6 +192,8 @@ class CompiledModel:
         Raises
         ------
         ConvergenceError, SamplingError, KeyError, TypeError, ValueError, IndexError
+        KeyboardInterrupt
+            It was interrupted, in warm-up or draws; the next fit starts anew.
         """
         seed = _as_seed(random_seed)
         own = {v.name: v.get_value() for v in self.model.data_vars}
@@ -294,9 +268,11 @@ class CompiledModel:
         ------
         RuntimeError
             The sampler found no place to start.
+        KeyboardInterrupt
+            It was interrupted; nutpie itself would return the draws that there are.
         """
         compiled = self._compiled.with_data(**data) if data else self._compiled
-        return nutpie.sample(
+        drawn = nutpie.sample(
             compiled,
             draws=draws,
             tune=tune,
@@ -306,6 +282,10 @@ class CompiledModel:
             save_warmup=False,
             **options,
         )
+        if asked := cut_short(drawn):
+            found = drawn["posterior"].sizes["draw"]
+            raise KeyboardInterrupt(f"interrupted after {found} of {asked} draws a chain")
+        return drawn
 
     def _sample(
         self,
@@ -382,6 +362,49 @@ def ordered_starts(model: pm.Model) -> dict[str, np.ndarray]:
             if not (np.diff(centre) > 0).all():
                 starts[variable.name] = np.sort(centre) + np.linspace(-1, 1, centre.shape[-1])
     return starts
+
+
+def _check_model(model: pm.Model) -> None:
+    """Refuse in words what the compiler would refuse in its own."""
+    if not model.free_RVs:
+        seen = ", ".join(v.name for v in model.observed_RVs)
+        raise ModelError(
+            f"The model has no free parameter: all that it has is observed ({seen}). Give it a "
+            "prior, as in pm.Normal('alpha', 0, 1)."
+            if seen
+            else "The model is empty: write its variables inside `with pm.Model() as model:`."
+        )
+    for variable in model.free_RVs:
+        if variable.dtype.startswith("float"):
+            continue
+        name = variable.name
+        whole = name.removesuffix("_unobserved")
+        if whole != name and f"{whole}_observed" in model.named_vars:
+            raise ModelError(
+                f"The observed values of {whole} have missing ones among them, which NUTS cannot "
+                "fill in, since they are whole numbers: leave these rows out of all columns "
+                "(table.dropna()) before the model is written."
+            )
+        raise ModelError(
+            f"{name} is discrete and not observed, and NUTS moves in continuous parameters only: "
+            "if it is data, write observed=...; if it is a parameter, sum over its values, as "
+            "pm.Mixture does."
+        )
+
+
+def _check_read(model: pm.Model, names: Collection[str], where: str) -> None:
+    """Refuse data that nothing reads which a fit depends on: to change them does nothing."""
+    if not names:
+        return
+    values = [model.rvs_to_values[v] for v in model.observed_RVs]
+    read = set(ancestors([*model.basic_RVs, *model.potentials, *values]))
+    for name in names:
+        if model[name] not in read:
+            raise ValueError(
+                f"{where}: neither a prior nor the likelihood reads {name!r}, so that a fit with "
+                "another value would be the same: put it where a number was typed in its place, "
+                f"or leave it out of {where}."
+            )
 
 
 def _as_seed(random_seed: int) -> int:

@@ -13,7 +13,16 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("benchmarks", "publish", "rethinking", "studies", "tests")
 ROOMS = sorted([ROOT / "utils.py", *(p for name in PACKAGES for p in (ROOT / name).rglob("*.py"))])
 FLOORS = (
-    {"data", "transforms", "diagnostics", "record", "compile_cache", "ordered_logit"},
+    {
+        "data",
+        "transforms",
+        "diagnostics",
+        "record",
+        "compile_cache",
+        "indices",
+        "ordered_logit",
+        "count_loops",
+    },
     {"plots", "display", "gate", "scores", "formula"},
     {"sampling", "start", "graphs", "frogs", "living"},
 )

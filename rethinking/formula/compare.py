@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import ast
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pymc as pm
-import pytensor
 import pytensor.tensor as pt
-from pymc.distributions.multivariate import _OrderedMultinomial
+from pymc.distributions.multivariate import _LKJCholeskyCovRV
 from pymc.distributions.transforms import Ordered
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
+from pytensor.graph.traversal import ancestors
 from scipy import special
 
+from rethinking.formula.disagree import in_words, same
+from rethinking.formula.distributions import (
+    MODE,
+    Written,
+    build,
+    draws_within,
+    is_draw,
+    numbers,
+    parameters_within,
+    read,
+    stacked,
+    taken_apart,
+)
 from rethinking.formula.parse import LINKS, FormulaError, Line, names
 
 _FUNCTIONS = {
@@ -26,14 +39,11 @@ _FUNCTIONS = {
     "invlogit": special.expit,
     "logit": special.logit,
 }
-_DISTRIBUTIONS = {"OrderedLogit": "OrderedLogistic"}  # formula's word: PyMC's class
-_TAKES_VECTORS = {
-    "OrderedLogit",
-    "OrderedLogistic",
-    "OrderedMultinomial",
-    "Dirichlet",
-    "Categorical",
-    "MvNormal",
+# what PyMC adds to a model of its own accord, by the kind of the variable
+_ADDED = {
+    "CategoricalRV": ("probs",),
+    "MultinomialRV": ("probs",),
+    "_LKJCholeskyCovRV": ("corr", "stds"),
 }
 
 
@@ -73,7 +83,22 @@ class _FormulaValues:
         point = self.parameters | self.data
         fixed = {v: pt.as_tensor(value) for v, value in point.items() if v is not without}
         clones = clone_replace(list(outputs), replace=fixed, rebuild_strict=False)
-        return [np.asarray(clone.eval(mode="FAST_COMPILE")) for clone in clones]
+        return numbers(clones)
+
+    def depends_on_the_point(self, output: Variable) -> bool:
+        return bool({*self.parameters, *self.data} & set(ancestors([output])))
+
+    def argument(self, line: Line, node: ast.expr, whole: bool, parameter: str) -> np.ndarray:
+        """Value of a parameter; of a covariance, the name of its Cholesky factor will do."""
+        if parameter in ("cov", "scale") and isinstance(node, ast.Name):
+            variable = self.in_model(node.id)
+            if variable in self.parameters and isinstance(variable.owner.op, _LKJCholeskyCovRV):
+                packed = self.parameters[variable]
+                n = int(np.sqrt(2 * packed.shape[-1]))
+                factor = np.zeros((*packed.shape[:-1], n, n))
+                factor[..., *np.tril_indices(n)] = packed
+                return factor @ np.swapaxes(factor, -1, -2)
+        return self.evaluate(node, line, whole=whole)
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.cache:
@@ -93,7 +118,7 @@ class _FormulaValues:
                 value = variable.get_value()
             elif variable is not None and variable.name in self.observed:
                 seen = self.observed[variable.name]
-                value = self.data[seen] if seen in self.data else seen.eval(mode="FAST_COMPILE")
+                value = self.data[seen] if seen in self.data else seen.eval(mode=MODE)
             else:
                 known = ", ".join(self.model.named_vars)
                 raise FormulaError(
@@ -111,6 +136,8 @@ class _FormulaValues:
         match node:
             case ast.Constant(value=int() | float() as value):
                 return np.asarray(value)
+            case ast.Name(id="inf") if self.in_model("inf") is None:
+                return np.asarray(np.inf)
             case ast.Name(id=name):
                 value = self[name]
                 if value.ndim and not whole:
@@ -175,14 +202,6 @@ class _FormulaValues:
         return self.evaluate(part, line)
 
 
-def _same(a: np.ndarray, b: np.ndarray) -> bool:
-    try:
-        # rtol: to PyTensor, 1/3 is a number of single precision
-        return np.allclose(*np.broadcast_arrays(a, b), rtol=1e-6, atol=1e-12)
-    except ValueError:
-        return False
-
-
 def check_formula(model: pm.Model, lines: Sequence[Line], symbols: Mapping[str, str]) -> None:
     """Compare a formula with its model, line by line, and the order of both.
 
@@ -218,8 +237,13 @@ def _check_complete(model: pm.Model, written: set[str]) -> None:
             f"The model holds a pm.Potential ({model.potentials[0].name}), which no line of a "
             "formula can show: write it as a distribution."
         )
+    added = {
+        f"{variable.name}_{what}"
+        for variable in model.basic_RVs
+        for what in _ADDED.get(type(variable.owner.op).__name__, ())
+    }
     for variable in [*model.basic_RVs, *model.deterministics]:
-        if variable.name not in written:
+        if variable.name not in written | added:
             raise FormulaError(
                 f"The model has {variable.name}, the formula has not: add its line to the formula."
             )
@@ -236,8 +260,9 @@ def _compare_value(line: Line, values: _FormulaValues, used: set[str]) -> None:
             )
         return
     _check_indices_of(line, variable.ndim, variable.ndim)
+    _refuse_draws(line, [variable], values)
     (in_code,) = values.at_point([variable])
-    if not _same(in_code, values[line.name]):
+    if not same(in_code, values[line.name]):
         raise FormulaError(
             f"Formula and code disagree: the formula says `{line.text}`, but "
             f"{variable.name} of the model has another value. Change one of the two."
@@ -255,28 +280,75 @@ def _compare_distribution(line: Line, values: _FormulaValues) -> None:
     _check_indices_of(line, vector, variable.ndim)
     _check_order_of(line, model, variable)
     assert isinstance(line.expression, ast.Call)
-    word = ast.unparse(line.expression.func)
-    distribution = getattr(pm, _DISTRIBUTIONS.get(word, word), None)
-    if distribution is None or not hasattr(distribution, "dist"):
-        raise FormulaError(f"{word!r} in `{line.text}` is no distribution of PyMC.")
-    whole = word in _TAKES_VECTORS
-    arguments = [values.evaluate(a, line, whole=whole) for a in line.expression.args]
+    written = read(line.expression, line, partial(values.argument, line))
     node = variable.owner
-    in_code = values.at_point(node.op.dist_params(node), without=variable)
-    if type(node.op).__name__ == word:  # a distribution of the course, as ordered_logit has
-        _compare_parameters(line, variable, arguments, in_code)
-        return
-    expected = _draw_from(distribution, arguments, line, variable.shape).owner
-    if type(expected.op) is not type(node.op):
+    # a distribution of the course, as ordered_logit has, or one that PyMC makes anew at each call
+    own = type(node.op).__name__ == written.word
+    if own and not written.is_nested:
+        in_code, in_formula = list(node.op.dist_params(node)), list(map(stacked, written.arguments))
+        _check_counts(line, variable, in_formula, in_code)
+
+        def leaves(other: Written) -> list[np.ndarray]:
+            return list(map(stacked, other.arguments))
+    else:
+        shape = _shape_of(variable) if written.needs_shape else None
+        built = build(written, line, shape)
+        in_code = list(_parameters(line, variable, built, variable, values))
+        in_formula = numbers(parameters_within(built))
+
+        def leaves(other: Written) -> list[np.ndarray]:
+            return numbers(parameters_within(build(other, line, shape)))
+
+    _refuse_draws(line, in_code, values)
+    found = values.at_point(in_code, without=variable)
+    if not all(same(a, b) for a, b in zip(in_formula, found, strict=True)):
+        fixed = [not values.depends_on_the_point(leaf) for leaf in in_code]
+        what = in_words(written, variable.name, leaves, in_formula, found, fixed)
         raise FormulaError(
-            f"Formula and code disagree: the formula says `{line.text}`, the code draws "
-            f"{variable.name} from {type(node.op).__name__.removesuffix('RV')}. Change one "
-            "of the two."
+            f"Formula and code disagree: the formula says `{line.text}`, but {what}. Change one "
+            "of the two, and mind the order of the parameters."
         )
-    in_formula = [
-        np.asarray(p.eval(mode="FAST_COMPILE")) for p in expected.op.dist_params(expected)
-    ]
-    _compare_parameters(line, variable, in_formula, in_code)
+
+
+def _shape_of(variable: Variable) -> tuple[int, ...]:
+    shape = variable.type.shape
+    return variable.shape.eval(mode="FAST_COMPILE") if None in shape else shape
+
+
+def _parameters(
+    line: Line, variable: Variable, formula: Variable, code: Variable, values: _FormulaValues
+) -> Iterator[Variable]:
+    """Parameters of the code, those of its components too, where the formula has the same kinds."""
+    (kind, in_formula), (kind_of_code, in_code) = taken_apart(formula), taken_apart(code)
+    if kind != kind_of_code:
+        word = type(code.owner.op).__name__.strip("_").removesuffix("RV")
+        where = variable.name if code is variable else f"a component of {variable.name}"
+        raise FormulaError(
+            f"Formula and code disagree: the formula says `{line.text}`, the code draws {where} "
+            f"from {word}. Change one of the two."
+        )
+    _check_counts(line, variable, in_formula, in_code)
+    for a, b in zip(in_formula, in_code, strict=True):
+        drawn = is_draw(b) and b not in values.model.basic_RVs
+        if is_draw(a) != drawn:
+            here, there = ("code", "formula") if drawn else ("formula", "code")
+            raise FormulaError(
+                f"Formula and code disagree: by the {here}, a parameter of {variable.name} is a "
+                f"distribution, by the {there} it is a value: `{line.text}`. Change one of the two."
+            )
+        if drawn:
+            yield from _parameters(line, variable, a, b, values)
+        else:
+            yield b
+
+
+def _refuse_draws(line: Line, outputs: Sequence[Variable], values: _FormulaValues) -> None:
+    """Refuse a value that is drawn anew at each look: it would agree or not by chance."""
+    if any(draws_within(output, values.model.basic_RVs) for output in outputs):
+        raise FormulaError(
+            f"`{line.text}` cannot be compared with the code: there {line.name} is made of a draw "
+            "that is no variable of the model; give that draw a name and a line of its own."
+        )
 
 
 def _check_sequence(model: pm.Model, written: Sequence[str]) -> None:
@@ -289,25 +361,12 @@ def _check_sequence(model: pm.Model, written: Sequence[str]) -> None:
         )
 
 
-def _compare_parameters(
-    line: Line,
-    variable: Variable,
-    in_formula: Sequence[np.ndarray],
-    in_code: Sequence[np.ndarray],
-) -> None:
+def _check_counts(line: Line, variable: Variable, in_formula: Sequence, in_code: Sequence) -> None:
     if len(in_formula) != len(in_code):
         raise FormulaError(
             f"Formula and code disagree: `{line.text}` has {len(in_formula)} parameters, "
             f"{variable.name} in the code has {len(in_code)}. Change one of the two."
         )
-    for position, (a, b) in enumerate(zip(in_formula, in_code, strict=True), start=1):
-        if not _same(a, b):
-            raise FormulaError(
-                f"Formula and code disagree: the formula says `{line.text}`, but parameter "
-                f"{position} of {variable.name} in the code is another"
-                f"{_show_values(a, b)}. Change one of the two, and mind the order of the "
-                "parameters."
-            )
 
 
 def _check_order_of(line: Line, model: pm.Model, variable: Variable) -> None:
@@ -324,39 +383,9 @@ def _check_order_of(line: Line, model: pm.Model, variable: Variable) -> None:
         )
 
 
-def _draw_from(
-    distribution, arguments: Sequence[np.ndarray], line: Line, shape: Variable
-) -> Variable:
-    """Return a variable of this distribution, with parameters in the order of its signature."""
-    signature_of = distribution.dist
-    if distribution is pm.OrderedMultinomial:  # its own takes *args
-        signature_of = _OrderedMultinomial.dist
-    accepted = inspect.signature(signature_of).parameters.values()
-    named = [p.name for p in accepted if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    # vectors as variables: PyMC rescales constant probabilities that do not sum to one
-    parameters = {
-        key: pytensor.shared(value, shape=value.shape) if value.ndim else value.item()
-        for key, value in zip(named, arguments, strict=False)
-    }
-    try:
-        if len(arguments) > len(named):
-            raise ValueError(f"it takes {', '.join(named)}")
-        if distribution is pm.ZeroSumNormal:
-            parameters["shape"] = tuple(shape.eval(mode="FAST_COMPILE"))
-        return distribution.dist(**parameters)
-    except (TypeError, ValueError) as error:
-        raise FormulaError(f"PyMC cannot read `{line.text}`: {error}") from error
-
-
 def _check_indices_of(line: Line, least: int, most: int) -> None:
     if not least <= len(line.index) <= most:
         raise FormulaError(
             f"In `{line.text}`, {line.name} has {len(line.index)} indices, in the model "
             f"{most} dimensions."
         )
-
-
-def _show_values(a: np.ndarray, b: np.ndarray) -> str:
-    if a.size == b.size == 1:
-        return f" (PyMC's own parameter: {a.item():.4g} by the formula, {b.item():.4g} by the code)"
-    return ""

@@ -11,6 +11,7 @@ from rethinking.display import show
 from rethinking.formula.compare import check_formula
 from rethinking.formula.parse import Formula, FormulaError, parse_formula
 from rethinking.formula.typeset import in_latex, in_words
+from rethinking.indices import check_indices
 
 
 def show_formula(
@@ -44,7 +45,10 @@ def show_formula(
     formula : str
         Parameters in PyMC's order; an index in brackets (`alpha[T[i]]`, `beta[j]`). The name of an
         observed variable on the right stands for its data. `, ordered` at the end of a line says
-        that the entries increase (`kappa[k] ~ Normal(0, 1.5), ordered`).
+        that the entries increase (`kappa[k] ~ Normal(0, 1.5), ordered`). Where PyMC takes one
+        parameter or another, a formula has the first (`sigma`, not `tau`; `cov`, not `chol`, but
+        the name of an `LKJCholeskyCov` stands for the covariance that it is the factor of).
+        Parameters may be distributions (`Censored(Normal(mu, sigma), 0, inf)`).
     name : str
         Name of the model in the text.
     symbols : mapping of str to str, optional
@@ -60,6 +64,10 @@ def show_formula(
     ------
     FormulaError
         Formula and model disagree; the message shows the line.
+    TypeError
+        `since` is no Formula.
+    IndexError
+        From `check_indices`: every model of a notebook passes here, that of `pm.sample` too.
 
     Examples
     --------
@@ -70,10 +78,16 @@ def show_formula(
     y ~ Normal(mu, 1)
     mu ~ Normal(0, 1.5)
     """
+    if since is not None and not isinstance(since, Formula):
+        raise TypeError(
+            f"since is what an earlier show_formula returned, got {since!r}: write "
+            "`earlier = show_formula(...)` there and since=earlier here."
+        )
     symbols = dict(symbols or {})
     for symbol, target in symbols.items():
         if target not in model.named_vars:
             raise FormulaError(f"symbols maps {symbol!r} to {target!r}, which the model has not.")
+    check_indices(model)
     shown = Formula(name, parse_formula(formula))
     check_formula(model, shown.lines, symbols)
     marks = shown.marks(since)

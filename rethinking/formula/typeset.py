@@ -34,8 +34,12 @@ def latex(node: ast.expr, level: int = 0) -> str:
                 return digits
             number = f"{digits} \\times 10^{{{int(exponent)}}}"
             return f"({number})" if level > 2 else number
+        case ast.Name(id="inf"):
+            return r"\infty"
         case ast.Name(id=name):
             return latex_name(name)
+        case ast.List(elts=entries):
+            return f"[{', '.join(latex(entry) for entry in entries)}]"
         case ast.Subscript(value=value, slice=index):
             parts = index.elts if isinstance(index, ast.Tuple) else [index]
             inside = ", ".join(_latex_index(part) for part in parts)

@@ -453,7 +453,7 @@ def test_data_at_a_special_value_hide_nothing():
         pm.Exponential("sigma", pm.Data("rate", 2.0))
     check(model, "sigma ~ Exponential(2)", symbols=None)
     check(model, "sigma ~ Exponential(rate)", symbols=None)
-    with pytest.raises(FormulaError, match=r"1 by the formula, 0\.5 by the code"):
+    with pytest.raises(FormulaError, match=r"lam: 1 by the formula, 2 by the code"):
         check(model, "sigma ~ Exponential(1)", symbols=None)
 
 
@@ -619,3 +619,9 @@ def test_new_and_changed_lines_are_marked_in_words(shown):
     options |= {"name": "third", "since": later}
     check(second, "y ~ Normal(a, sigma)\na ~ Normal(0, 1)\nsigma ~ Exponential(1)", **options)
     assert "color" not in shown.markdown and "Changed" not in shown.markdown
+
+
+def test_since_is_a_formula_or_nothing(model):
+    check(model, FORMULA, since=None)
+    with pytest.raises(TypeError, match="since is what an earlier show_formula returned, got 'te"):
+        check(model, FORMULA, since="textbook")

@@ -12,6 +12,7 @@ from scipy import special
 from scipy.interpolate import make_interp_spline
 
 from rethinking import record
+from rethinking.transforms import as_counts
 
 _SPLINE_POINTS = 201  # error below 1e-8 for the range of a posterior (tests/test_scores.py)
 
@@ -66,20 +67,7 @@ def integrated_log_likelihood(
     array([[-2.4 , -2.66],
            [-1.65, -1.43]])
     """
-    s = np.asarray(successes, float)
-    n = np.asarray(trials, float)
-    if s.shape != n.shape or s.ndim != 1:
-        raise ValueError(
-            f"The successes, of shape {s.shape}, and the trials, of shape {n.shape}, must be rows "
-            "of one length."
-        )
-    impossible = ~((s >= 0) & (s <= n) & (n < np.inf))  # NaN is
-    if impossible.any():
-        position = int(np.argmax(impossible))
-        raise ValueError(
-            f"The successes must lie between 0 and the trials; at position {position} there are "
-            f"{s[position]:g} of {n[position]:g}."
-        )
+    s, n = as_counts(successes, trials)
     sigma = xr.DataArray(sigma)
     wrong = sigma.values[~((sigma > 0) & (sigma < np.inf)).values]
     if wrong.size:

@@ -202,6 +202,12 @@ def as_counts(
             f"The {some}, of shape {s.shape}, and the {all_}, of shape {n.shape}, must be rows "
             "of one length."
         )
+    if isinstance(successes, pd.Series) and isinstance(trials, pd.Series):
+        if not successes.index.equals(trials.index):  # sorted alone, say
+            raise ValueError(
+                f"The {some} and the {all_} do not have the same index, so they may be of different"
+                " observations. Take both from one table."
+            )
     if not s.size:
         raise ValueError(f"There are no {some} and no {all_}. Give at least one of each.")
     possible = (s >= 0) & (s <= n) & (n < np.inf)  # NaN is not

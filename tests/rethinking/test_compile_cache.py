@@ -124,23 +124,6 @@ def test_old_files_are_deleted_in_every_folder_of_ours(tmp_path):
     assert not any(file.exists() for file in ours) and all(file.exists() for file in kept)
 
 
-@pytest.mark.parametrize("link", ["the folder", "a folder in it"])
-def test_nothing_behind_a_link_is_deleted(tmp_path, link):
-    theirs = tmp_path / "theirs"
-    old = theirs / "versions" / "old.nbi"
-    old.parent.mkdir(parents=True)
-    old.touch()
-    os.utime(old, (0, 0))
-    base = tmp_path / compile_cache.FOLDER
-    if link == "the folder":
-        base.symlink_to(theirs)
-    else:
-        base.mkdir()
-        (base / "versions").symlink_to(old.parent)
-    assert compile_cache.prepare(base).is_dir()
-    assert old.exists()
-
-
 def test_ci_restores_what_was_compiled_for_the_same_lock_and_stores_what_is_new():
     workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())
     steps = workflow["jobs"]["test"]["steps"]

@@ -58,10 +58,15 @@ lock: setup ## renew requirements.lock (to the newest: LOCK_OPTIONS=--upgrade)
 		--no-annotate --custom-compile-command 'make lock' --quiet
 	mv -f _build/requirements.lock requirements.lock
 
+# A folder with .git or pyvenv.cfg in it is another checkout or environment, and not ours to clean.
 clean: ## delete what was built and cached, but not .venv
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis .jupyter_cache build
-	find . \( -name .venv -o -name .git \) -prune -o \
+	find . ! -path . -type d \( -exec test -e {}/.git \; -o -exec test -e {}/pyvenv.cfg \; -o \
+		-name .venv -o -name .git \) -prune -o \
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and delete .venv too
-	rm -rf .venv *.egg-info
+	@if [ ! -L .venv ] && [ -f .venv/.course-setup ]; then rm -rf .venv; \
+	elif [ -L .venv ] || [ -e .venv ]; then \
+		echo '.venv was not made by make setup and is left alone: delete it yourself.'; fi
+	rm -rf statistical_rethinking_pymc.egg-info

@@ -54,7 +54,12 @@ if [ "$(cat "$stamp" 2>/dev/null)" = "$key $(version "$python")" ] &&
   exit 0
 fi
 
-# Whatever can fail does so before anything is made.
+# Whatever can fail does so before anything is made. What a link leads to may be another's: only a
+# folder with the stamp in it is emptied.
+for link in .venv "$stamp"; do
+  [ ! -L "$link" ] ||
+    fail "$link is a symbolic link, which this set-up did not make, and what it leads to is left alone: delete the link (rm $link) and run make again."
+done
 if [ -f "$stamp" ]; then
   other=$(sed -n 's/^making //p' "$stamp")
   if [ -n "$other" ] && kill -0 "$other" 2>/dev/null; then

@@ -87,6 +87,9 @@ def folder_name() -> str:
 def prepare(base: Path) -> Path:
     """Make this set of versions' folder in `base`; delete what is old there, of all versions.
 
+    Where `base` or a folder in it is a symbolic link, nothing behind it is deleted: it may belong
+    to somebody else.
+
     Parameters
     ----------
     base : pathlib.Path
@@ -100,7 +103,9 @@ def prepare(base: Path) -> Path:
     OSError
         The folder cannot be made or written.
     """
-    for file in base.glob("*/*.nb[ci]"):
+    for file in [] if base.is_symlink() else base.glob("*/*.nb[ci]"):
+        if file.parent.is_symlink():
+            continue
         with contextlib.suppress(FileNotFoundError):  # another process may do the same
             if file.stat().st_mtime < time.time() - KEPT_DAYS * 86400:
                 file.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import hashlib
 import io
@@ -69,11 +70,12 @@ def load_data(name: str) -> pd.DataFrame:
     content = (DATA_DIR / f"{name}.csv").read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != sidecar["sha256"]:
+        _refuse_other_bytes(name, content, str(sidecar["sha256"]))
         raise DataError(
             f"The table data/{name}.csv has changed: its checksum is {found[:12]}, its sidecar"
             f" says {str(sidecar['sha256'])[:12]}. Restore it with"
             f" `git checkout -- data/{name}.csv`, or, if the change is meant, update sha256 in"
-            f" data/{name}.yml."
+            f" data/{name}.yml to {found}."
         )
 
     types = {column["name"]: column["type"] for column in sidecar["columns"]}
@@ -94,25 +96,60 @@ def load_data(name: str) -> pd.DataFrame:
     return table
 
 
+def _refuse_other_bytes(name: str, content: bytes, expected: str) -> None:
+    """Refuse the same text in other bytes, and name what wrote it: no value has changed."""
+    text = content.removeprefix(codecs.BOM_UTF8)
+    marks = ["a byte-order mark (an editor wrote it)"] if text != content else []
+    lines = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if lines != text:
+        marks.append(
+            "other line endings, CRLF in place of LF (an editor, or git with core.autocrlf, wrote"
+            " them)"
+        )
+    for last in (lines, lines.rstrip(b"\n") + b"\n"):
+        if hashlib.sha256(last).hexdigest() == expected:
+            if last != lines:
+                marks.append("another number of line breaks at its end")
+            raise DataError(
+                f"The table data/{name}.csv holds the values that its sidecar means, but has"
+                f" {' and '.join(marks)}. Leave sha256 as it is, delete the table, and get it back"
+                f" with `git config core.autocrlf false` and `git checkout -- data/{name}.csv`."
+            )
+
+
+#: What `load_data` reads of a sidecar; `data/reedfrogs.yml` shows all that one says.
+_NEEDED = ("columns", "sha256", "rows")
+
+
 def _read_sidecar(name: str) -> dict[str, Any]:
     """Sidecar of a data set as a dict; a ``DataError`` says what is wrong with it."""
     path = DATA_DIR / f"{name}.yml"
-    restore = f"Restore it with `git checkout -- data/{name}.yml`."
     if not path.exists():
         raise DataError(_missing(f"{name}.yml"))
+    restore = f"or, if it was before, restore it with `git checkout -- data/{name}.yml`."
     try:
-        sidecar = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for column in sidecar["columns"]:
-            column["name"], column["type"]
-        sidecar["sha256"], sidecar["rows"]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError):
+        sidecar = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        lacking = [repr(key) for key in _NEEDED if key not in sidecar]
+        for number, column in enumerate(sidecar.get("columns", [])):
+            which = repr(column.get("name", f"number {number + 1}"))
+            lacking += [
+                f"{key!r} of column {which}" for key in ("name", "type") if key not in column
+            ]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, AttributeError):
         raise DataError(
-            f"The file data/{name}.yml cannot be read as a sidecar. {restore}"
+            f"The file data/{name}.yml cannot be read as a sidecar. Write it in the form of those"
+            f" that are there (data/reedfrogs.yml, say), {restore}"
         ) from None
-    except KeyError as error:
-        raise DataError(f"The file data/{name}.yml does not say {error}. {restore}") from None
+    if lacking:
+        raise DataError(
+            f"The file data/{name}.yml does not say {', '.join(lacking)}. Complete it, {restore}"
+        )
     return sidecar
 
 
 def _missing(file: str) -> str:
-    return f"The file data/{file} is missing. Restore it with `git checkout -- data/{file}`."
+    made = "Write it in the form of data/reedfrogs.yml" if file.endswith(".yml") else "Put it there"
+    return (
+        f"The file data/{file} is missing. {made}, or, if it was there before, restore it with"
+        f" `git checkout -- data/{file}`."
+    )

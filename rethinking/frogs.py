@@ -25,6 +25,7 @@ from rethinking.plots import (
     plot_scatter,
     same_length,
 )
+from rethinking.transforms import as_counts, as_floats
 
 _DENSITY_WORDS = {10: "small tanks", 25: "medium tanks", 35: "large tanks"}
 _MARKERS = ["o", "s", "^", "D", "v", "P"]
@@ -52,7 +53,8 @@ def plot_survival(
     Parameters
     ----------
     frogs : pandas.DataFrame
-        Table with a row for each of n tanks and the columns ``density`` and ``surv``.
+        Table with a row for each of n tanks, at least one, and the columns ``density``, from 1,
+        and ``surv``, from 0 to the density.
     mean, lower, upper : array_like of float, shape (n,), optional
         Posterior mean of each tank's survival and the ends of its interval: probabilities.
         ``lower`` and ``upper`` go together.
@@ -78,8 +80,9 @@ def plot_survival(
     Raises
     ------
     ValueError
-        If a column is missing, lengths differ, a value is no probability, only one end of the
-        intervals is given, or the legend and the colors do not belong together.
+        If a column is missing, there are more survivors than tadpoles, lengths differ, a value is
+        no probability, only one end of the intervals is given, or the legend and the colors do not
+        belong together.
 
     Examples
     --------
@@ -91,29 +94,27 @@ def plot_survival(
     'share that survived'
     >>> plt.close(ax.figure)
     """
-    for column in ("density", "surv"):
-        if column not in frogs:
-            raise ValueError(
-                f"The table has no column {column!r}. Load it with load_data('reedfrogs')."
-            )
+    surv, density = tadpoles(frogs)
     if (lower is None) != (upper is None) or (lower is not None and mean is None):
         raise ValueError(
             "The arguments mean, lower and upper go together. Give all three, or the mean alone."
         )
-    density = np.asarray(frogs["density"])
     tank = np.arange(1, len(frogs) + 1)
-    share = np.asarray(frogs["surv"]) / density
+    share = surv / density
     if population is None:
         lines = {}
     elif isinstance(population, Mapping):
-        lines = {str(name): float(value) for name, value in population.items()}
+        lines = {str(name): [value] for name, value in population.items()}
     else:
-        lines = {f"population {float(population):.2f}": float(population)}
+        check_probabilities(population=population)
+        lines = {f"population {float(population):.2f}": [population]}
     estimates = {"mean": mean, "lower": lower, "upper": upper}
     estimates = {name: values for name, values in estimates.items() if values is not None}
-    check_probabilities(**estimates, **{f"population[{k!r}]": [v] for k, v in lines.items()})
+    check_probabilities(**estimates, **{f"population[{k!r}]": v for k, v in lines.items()})
+    lines = {name: float(as_floats(value)[0]) for name, value in lines.items()}
     if estimates:
-        same_length(frogs=tank, **estimates)
+        _, *rows = same_length(frogs=tank, **estimates)
+        mean, lower, upper = [*rows, None, None][:3]
 
     n = len(tank)
     if colors is None:
@@ -162,7 +163,7 @@ def plot_survival(
         if mean is not None:
             plot_scatter(
                 tank[of],
-                np.asarray(mean, dtype=float)[of],
+                mean[of],
                 ax=ax,
                 color=[model_colors[i] for i in of],
                 marker=shape,
@@ -201,13 +202,46 @@ def plot_survival(
     return ax
 
 
+def tadpoles(frogs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return a table's survivors and densities as rows of floats; refuse what is no such table.
+
+    Parameters
+    ----------
+    frogs : pandas.DataFrame
+        Table with a row for each tank and the columns ``density`` and ``surv``.
+
+    Returns
+    -------
+    surv, density : numpy.ndarray
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or a row is no count of survivors among tadpoles.
+
+    Examples
+    --------
+    >>> tadpoles(pd.DataFrame({"density": [10, 25], "surv": [9, 20]}))
+    (array([ 9., 20.]), array([10., 25.]))
+    """
+    for column in ("density", "surv"):
+        if column not in frogs:
+            raise ValueError(
+                f"The table has no column {column!r}. Load it with load_data('reedfrogs')."
+            )
+    if not len(frogs):
+        raise ValueError("The table of the frogs has no rows. Give at least one tank.")
+    names = ("survivors, surv,", "tadpoles, density")
+    return as_counts(frogs["surv"], frogs["density"], names=names, none=False)
+
+
 def _mark_densities(ax: Axes, density: np.ndarray) -> None:
     """Draw dividers between tanks of different density, and a label over each run of tanks."""
     starts = np.flatnonzero(np.diff(density, prepend=np.nan))
     for start, end in zip(starts, [*starts[1:], len(density)], strict=True):
         if start:
             ax.axvline(start + 0.5, color="#8a8a8a", linewidth=1.2, zorder=1)
-        value = density[start]
+        value = int(density[start])
         known = len(starts) == len(_DENSITY_WORDS) and value in _DENSITY_WORDS
         ax.annotate(
             f"{_DENSITY_WORDS[value]} ({value})" if known else f"density {value}",

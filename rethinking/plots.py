@@ -14,6 +14,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.typing import ColorType, LineStyleType, MarkerType
 from numpy.typing import ArrayLike
 
+from rethinking.transforms import as_floats
+
 #: The first four colors of the style sheet; red and blue are those of the lectures.
 RED, BLUE, GOLD, GREEN = "#c62a30", "#1b62b3", "#b58b01", "#0da784"
 DARK = "#333333"
@@ -113,7 +115,8 @@ def plot_line(
     Parameters
     ----------
     x, y : array_like of float, shape (n,)
-        Positions in the order in which they are joined. NaN leaves a gap.
+        Positions in the order in which they are joined. What is missing leaves a gap: NaN, None,
+        pd.NA, NaT, or masked.
     ax : matplotlib.axes.Axes, optional
         Where to draw; without it, a new figure is made.
     color : color
@@ -281,12 +284,13 @@ def axes_or_new(ax: Axes | None) -> Axes:
 def same_length(*, gaps: bool = False, **arrays: ArrayLike) -> Iterable[np.ndarray]:
     """Return the arrays as rows of floats of one length; refuse, by name, what cannot be drawn.
 
-    Infinite values are refused, and NaN, too, unless there may be `gaps`.
+    Infinite values are refused, and missing ones, too, unless there may be `gaps`: these are NaN,
+    None, pd.NA, NaT and masked values, and become NaN.
     """
     out = {}
     for name, values in arrays.items():
         try:
-            out[name] = np.atleast_1d(np.asarray(values, dtype=float))
+            out[name] = np.atleast_1d(as_floats(values))
         except (TypeError, ValueError):
             raise ValueError(
                 f"The argument {name} holds something that is not a number. Give numbers alone."

@@ -12,6 +12,7 @@ from scipy import special
 from scipy.interpolate import make_interp_spline
 
 from rethinking import record
+from rethinking.transforms import as_counts
 
 _SPLINE_POINTS = 201  # error below 1e-8 for the range of a posterior (tests/test_scores.py)
 
@@ -55,7 +56,8 @@ def integrated_log_likelihood(
     Raises
     ------
     ValueError
-        Counts outside 0 to trials; sigma not positive and finite.
+        Counts outside 0 to trials; sigma not positive and finite, mu not finite; observations or
+        draws of different names.
 
     Examples
     --------
@@ -64,24 +66,22 @@ def integrated_log_likelihood(
     array([[-2.4 , -2.66],
            [-1.65, -1.43]])
     """
-    s = np.asarray(successes, float)
-    n = np.asarray(trials, float)
-    if s.shape != n.shape or s.ndim != 1:
-        raise ValueError(
-            f"The successes, of shape {s.shape}, and the trials, of shape {n.shape}, must be rows "
-            "of one length."
-        )
-    impossible = ~((s >= 0) & (s <= n) & (n < np.inf))  # NaN is
-    if impossible.any():
-        position = int(np.argmax(impossible))
-        raise ValueError(
-            f"The successes must lie between 0 and the trials; at position {position} there are "
-            f"{s[position]:g} of {n[position]:g}."
-        )
+    s, n = as_counts(successes, trials)
     sigma = xr.DataArray(sigma)
     wrong = sigma.values[~((sigma > 0) & (sigma < np.inf)).values]
     if wrong.size:
         raise ValueError(f"The sigma must be positive and finite, not {wrong[0]:g}.")
+    _check_finite("mu", mu)
+    _check_names("successes", successes, "trials", trials, dim)
+    for name, draws in (("mu", mu), ("sigma", sigma)):
+        if draws.sizes.get(dim, s.size) != s.size:
+            raise ValueError(
+                f"There are {s.size} successes, but {name} has {draws.sizes[dim]} along {dim!r}."
+                " Give one count for each."
+            )
+        _check_names("successes", successes, name, draws, dim)
+    for shared in set(mu.dims) & set(sigma.dims):
+        _check_names("mu", mu, "sigma", sigma, shared, order=False)
     if dim not in (*mu.dims, *sigma.dims):  # tanks with the same counts share one integral
         pairs, which = np.unique(np.stack([s, n]), axis=1, return_inverse=True)
         if pairs.shape[1] < s.size:
@@ -134,6 +134,48 @@ def integrated_log_likelihood(
     return mu_.copy(data=result).rename("log_likelihood")
 
 
+def _check_finite(name: str, values: xr.DataArray) -> None:
+    """Refuse what is no number, by the name of its place."""
+    bad = ~np.isfinite(values.values.astype(float))
+    if bad.any():
+        place = np.argwhere(bad)[0]
+        value = float(values.values[tuple(place)])
+        raise ValueError(
+            f"The {name} must be finite, but {_place(values, place)} it is {value:g}"
+            f" ({int(bad.sum())} of {bad.size} values are not finite). Look for its cause in the"
+            " model or in the data."
+        )
+
+
+def _place(values: xr.DataArray, place: np.ndarray) -> str:
+    """Return a place in words: "at chain 0, draw 3, tank B"."""
+    named = [
+        f"{dim} {values[dim].values[i] if dim in values.indexes else i}"
+        for dim, i in zip(values.dims, place, strict=True)
+    ]
+    return f"at {', '.join(named)}" if named else "alone"
+
+
+def _check_names(
+    first: str, a: ArrayLike, second: str, b: ArrayLike, dim: str, *, order: bool = True
+) -> None:
+    """Refuse arrays whose coordinates of one dimension differ, in `order` too where that counts."""
+    if not all(isinstance(each, xr.DataArray) and dim in each.indexes for each in (a, b)):
+        return
+    one, other = a.indexes[dim], b.indexes[dim]
+    alone = one.symmetric_difference(other)
+    if len(alone):
+        raise ValueError(
+            f"The {first} and the {second} are not of the same {dim}: only one of them has"
+            f" {alone[0]}. Give both for the same {dim}."
+        )
+    if order and not one.equals(other):
+        raise ValueError(
+            f"The {first} and the {second} have {dim} in another order, the one from"
+            f" {one[0]}, the other from {other[0]}. Sort the {first} first."
+        )
+
+
 def mean_invlogit_normal(mu: xr.DataArray, sigma: xr.DataArray | float) -> xr.DataArray:
     r"""Mean survival of a new tank: the mean of ``invlogit(a)`` for ``a ~ Normal(mu, sigma)``.
 
@@ -152,12 +194,23 @@ def mean_invlogit_normal(mu: xr.DataArray, sigma: xr.DataArray | float) -> xr.Da
         Probability, in the shape of ``mu`` and ``sigma`` together. Trapezoidal rule over eight
         standard deviations, whose error is below 1e-9 for sigma up to 10.
 
+    Raises
+    ------
+    ValueError
+        A sigma that is negative or not finite; mu and sigma of different draws.
+
     Examples
     --------
     >>> float(mean_invlogit_normal(xr.DataArray(1.4), 1.5).round(3))  # invlogit(1.4) is 0.802
     0.731
     """
-    mu, sigma = xr.broadcast(mu, xr.DataArray(sigma))
+    sigma = xr.DataArray(sigma)
+    wrong = sigma.values[~((sigma >= 0) & (sigma < np.inf)).values]
+    if wrong.size:
+        raise ValueError(f"The sigma must be finite and not below 0; it is {wrong[0]:g}.")
+    for shared in set(mu.dims) & set(sigma.dims):
+        _check_names("mu", mu, "sigma", sigma, shared, order=False)
+    mu, sigma = xr.broadcast(mu, sigma)
     z = np.linspace(-8, 8, 401)
     weights = np.exp(-0.5 * z**2)
     weights /= weights.sum()
@@ -184,6 +237,12 @@ def leave_one_out(log_likelihood: xr.DataArray, *, name: str, recorded: bool = T
     arviz.ELPDData
         Its `pareto_k` is to be looked at; ArviZ's warning of large values is not repeated.
 
+    Raises
+    ------
+    ValueError
+        Other dimensions; a value that is not finite; an observation whose log-likelihood is the
+        same in all draws.
+
     References
     ----------
     Vehtari, Gelman, Gabry (2017), Statistics and Computing 27:1413-1432.
@@ -197,7 +256,16 @@ def leave_one_out(log_likelihood: xr.DataArray, *, name: str, recorded: bool = T
     >>> round(float(leave_one_out(log_likelihood, name="three").elpd), 1)
     -4.3
     """
-    (dim,) = (d for d in log_likelihood.dims if d not in ("chain", "draw"))
+    dim = _observations(log_likelihood)
+    _check_finite("log-likelihood", log_likelihood)
+    constant = log_likelihood.max(("chain", "draw")) == log_likelihood.min(("chain", "draw"))
+    for i in np.flatnonzero(constant)[:1]:
+        raise ValueError(
+            f"The log-likelihood {_place(constant, [i])} is the same in all draws,"
+            f" {float(log_likelihood.isel({dim: i}).values.flat[0]):g}, so nothing can be left out"
+            f" ({int(constant.sum())} of {constant.size} observations). Give that of each draw, and"
+            " leave out observations that say nothing of the parameters."
+        )
     tree = xr.DataTree.from_dict(
         {
             "posterior": xr.Dataset({"draws": log_likelihood.isel({dim: 0}, drop=True)}),
@@ -209,7 +277,15 @@ def leave_one_out(log_likelihood: xr.DataArray, *, name: str, recorded: bool = T
         warnings.filterwarnings(
             "ignore", message="Estimated shape parameter of Pareto", category=UserWarning
         )
-        score = az.loo(tree, pointwise=True, reff=1.0)
+        try:
+            score = az.loo(tree, pointwise=True, reff=1.0)
+        except ValueError as error:
+            if "tail values" not in str(error):
+                raise
+            raise ValueError(
+                "The log-likelihood of an observation takes too few different values for a score:"
+                " its smallest ones are all the same. Give the log-likelihood of more draws."
+            ) from None
     if recorded and record.keeps_estimates():
         # p(y_i | y_-i) = 1 / E[1 / p(y_i | theta)]; its Monte Carlo error by the delta method
         inverse = np.exp(-(log_likelihood - log_likelihood.min(("chain", "draw"))))
@@ -224,13 +300,34 @@ def leave_one_out(log_likelihood: xr.DataArray, *, name: str, recorded: bool = T
     return score
 
 
+def _observations(log_likelihood: xr.DataArray) -> str:
+    """Return the name of the one dimension that is neither chain nor draw."""
+    dims = log_likelihood.dims
+    others = [dim for dim in dims if dim not in ("chain", "draw")]
+    if {"chain", "draw"} <= set(dims) and len(others) == 1:
+        return others[0]
+    has = f"has the dimensions {', '.join(map(repr, dims)) or 'of a single number'}"
+    if len(others) > 1:
+        listed = ", ".join(map(repr, others))
+        remedy = (
+            f"With .stack(obs=({listed})) each of these pairs is left out alone; a sum over one of"
+            " them leaves out all of its values together."
+        )
+    else:
+        remedy = "Give 'chain', 'draw' and the observations."
+    raise ValueError(
+        f"The log-likelihood {has}; a score needs 'chain', 'draw' and one of observations. {remedy}"
+    )
+
+
 def paired_difference(a: az.ELPDData, b: az.ELPDData) -> tuple[float, float]:
     """Difference of two scores of the same observations, `a` minus `b`, and its standard error.
 
     Parameters
     ----------
     a, b : arviz.ELPDData
-        With pointwise scores of the same observations in the same order.
+        With pointwise scores of the same observations. Where both have coordinates, they are
+        paired by these, whatever their order; else by their position.
 
     Returns
     -------
@@ -241,7 +338,8 @@ def paired_difference(a: az.ELPDData, b: az.ELPDData) -> tuple[float, float]:
     Raises
     ------
     ValueError
-        Numbers of observations that differ.
+        Observations that differ in number or in name, or only one of them; a score that is not
+        finite or not pointwise; scores on different scales.
 
     Examples
     --------
@@ -251,11 +349,50 @@ def paired_difference(a: az.ELPDData, b: az.ELPDData) -> tuple[float, float]:
     >>> paired_difference(score, score)
     (0.0, 0.0)
     """
-    first, second = np.ravel(a.elpd_i.values), np.ravel(b.elpd_i.values)
+    for score in (a, b):
+        if score.elpd_i is None:
+            raise ValueError("A score is not pointwise. Compute it with pointwise=True.")
+    if a.scale != b.scale:
+        raise ValueError(
+            f"The one score is on the scale {a.scale!r}, the other on {b.scale!r}. Compute both on"
+            " the same scale."
+        )
+    first, second = (_as_array(score.elpd_i) for score in (a, b))
     if first.size != second.size:
         raise ValueError(
             f"Scores of {first.size} and of {second.size} observations cannot be paired. Score "
             "both models on the same ones."
         )
-    d = first - second
+    if set(first.dims) != set(second.dims):
+        raise ValueError(
+            f"The one score is of {', '.join(map(repr, first.dims))}, the other of"
+            f" {', '.join(map(repr, second.dims))}. Score both models on the same observations, and"
+            " call these the same."
+        )
+    for dim in first.dims:
+        _check_names("scores a", first, "scores b", second, dim, order=False)
+        if dim in first.indexes and dim in second.indexes:
+            here, there = first.indexes[dim], second.indexes[dim]
+            if not here.equals(there):
+                if not (here.is_unique and there.is_unique):
+                    twice = [*here[here.duplicated()], *there[there.duplicated()]][0]
+                    raise ValueError(
+                        f"Two observations are both called {twice} along {dim!r}, so scores in"
+                        " another order cannot be paired. Give each a name of its own."
+                    )
+                second = second.isel({dim: there.get_indexer(here)})
+    for score in (first, second):
+        _check_finite("pointwise score", score)
+    if first.size == 1:
+        raise ValueError(
+            "A single observation has no standard error. Score both models on two or more."
+        )
+    d = np.ravel(first.values) - np.ravel(second.transpose(*first.dims).values)
     return float(d.sum()), float(np.sqrt(d.size * d.var(ddof=1)))
+
+
+def _as_array(pointwise: xr.DataArray | np.ndarray) -> xr.DataArray:
+    """Return pointwise scores with dimensions; NumPy's have no coordinates."""
+    if isinstance(pointwise, xr.DataArray):
+        return pointwise
+    return xr.DataArray(np.ravel(pointwise), dims="observation")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-TOOLS = "bash cat cksum cp cut dirname env find id make mkdir rm sed sh tail tr"
+TOOLS = "bash cat cksum cp cut dirname env find id make mkdir rm sed sh tail test tr"
 
 # Answers the set-up's question as the Python it stands for, makes a venv of itself, logs the rest.
 PYTHON = """
@@ -135,6 +135,68 @@ def test_setup_installs_the_lock_once(machine):
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
     assert machine.run("make", "setup").stdout.startswith("Nothing to set up: .venv is as")
     assert machine.log() == []
+
+
+@pytest.mark.parametrize("made", [True, False], ids=["with a stamp", "without"])
+@pytest.mark.parametrize("command", ["setup", "distclean"])
+def test_what_a_link_leads_to_is_left_alone(machine, made, command):
+    machine.assert_made()
+    own, other = machine.root / ".venv", machine.root.parent / "another checkout's .venv"
+    own.rename(other)  # as the set-up of another checkout leaves it
+    if not made:
+        (other / ".course-setup").unlink()
+    own.symlink_to(other)
+    (machine.root / "requirements.lock").write_text("a change\n")
+    before = sorted(other.rglob("*"))
+    if command == "setup":
+        machine.assert_refused(".venv is a symbolic link, which this set-up did not make")
+    else:
+        assert ".venv was not made by make setup" in machine.run("make", "distclean").stdout
+    assert own.is_symlink() and sorted(other.rglob("*")) == before and machine.log() == []
+
+
+def test_links_elsewhere_are_left_alone(machine):
+    venv = machine.root / ".venv"
+    venv.symlink_to("nowhere")
+    machine.assert_refused("delete the link (rm .venv) and run make again.")
+    venv.unlink()
+    machine.assert_made()
+    outside = machine.root.parent / "outside"
+    outside.mkdir()
+    for name, link in {"a.txt": venv / "a link", "b.txt": venv / ".course-setup"}.items():
+        (outside / name).write_text("mine")
+        link.unlink(missing_ok=True)
+        link.symlink_to(outside / name)
+    machine.assert_refused(".venv/.course-setup is a symbolic link")
+    (venv / ".course-setup").unlink()
+    (venv / ".course-setup").write_text("an older key\n")
+    machine.assert_made()
+    assert [path.read_text() for path in sorted(outside.iterdir())] == ["mine", "mine"]
+
+
+def test_clean_leaves_alone_what_is_not_the_course_s(machine):
+    foreign = ["another checkout", "env"]
+    for folder, mark in zip(foreign, (".git", "pyvenv.cfg"), strict=True):
+        (machine.root / folder / "lib/__pycache__").mkdir(parents=True)
+        (machine.root / folder / mark).touch()
+    outside = machine.root.parent / "outside"
+    (outside / "__pycache__").mkdir(parents=True)
+    for link in ("_build", "linked"):
+        (machine.root / link).symlink_to(outside)
+    (machine.root / ".git/__pycache__").mkdir(parents=True)  # a branch may have such a name
+    (machine.root / "publish/__pycache__").mkdir(parents=True)
+    (machine.root / ".venv/__pycache__").mkdir(parents=True)  # somebody else's, since no stamp
+    (machine.root / "another.egg-info").mkdir()
+    (machine.root / "statistical_rethinking_pymc.egg-info").mkdir()
+    result = machine.run("make", "distclean")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert (outside / "__pycache__").is_dir() and not (machine.root / "_build").is_symlink()
+    left = {path.parent.relative_to(machine.root) for path in machine.root.rglob("__pycache__")}
+    assert left == {Path(".git"), Path(".venv"), *(Path(folder, "lib") for folder in foreign)}
+    assert [path.name for path in machine.root.glob("*.egg-info")] == ["another.egg-info"]
+    (machine.root / ".venv/.course-setup").touch()
+    machine.run("make", "distclean")
+    assert not (machine.root / ".venv").exists()
 
 
 @pytest.mark.parametrize("how", ["failed", signal.SIGTERM, signal.SIGKILL])

@@ -12,6 +12,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from rethinking.display import show_page
+from rethinking.frogs import tadpoles
+from rethinking.plots import same_length
+from rethinking.transforms import as_floats, is_missing
 
 _WIDGETS = Path(__file__).resolve().parent
 
@@ -29,7 +32,8 @@ def tank_scrubber(
     Parameters
     ----------
     frogs : pandas.DataFrame
-        The n tanks, with columns ``density`` and ``surv``.
+        The n tanks, at least one, with columns ``density``, from 1, and ``surv``, from 0 to the
+        density.
     survival : mapping of float to mapping
         For each sigma the ``mean``, ``lower`` and ``upper`` of each tank's survival, shape (n,):
         probabilities.
@@ -39,7 +43,8 @@ def tank_scrubber(
     Raises
     ------
     ValueError
-        `survival` and `median` are not of the same sigmas, or a number is not finite.
+        There are more survivors than tadpoles, `survival` and `median` are not of the same sigmas,
+        lengths differ, or a number is not finite.
 
     Examples
     --------
@@ -48,23 +53,32 @@ def tank_scrubber(
     >>> tank_scrubber(frogs, {1.0: tanks, 2.0: tanks}, {1.0: 0.5, 2.0: 0.5})
     A slider over sigma, where scripts run.
     """
+    surv, density = tadpoles(frogs)
+    if not len(survival):
+        raise ValueError("The argument survival is empty. Give the tanks' survival for each sigma.")
     if list(survival) != list(median):
         raise ValueError(
             "The arguments survival and median must hold the same sigmas in the same order."
         )
 
-    def rounded(values: ArrayLike) -> list[float]:
-        return np.round(np.asarray(values, float), 3).tolist()
+    for sigma, shown in survival.items():
+        for key in ("mean", "lower", "upper"):
+            if key not in shown:
+                raise ValueError(f"The survival for sigma {sigma:g} has no {key!r}. Add it.")
+            same_length(frogs=density, **{f"survival[{sigma:g}][{key!r}]": shown[key]})
+        same_length(**{f"median[{sigma:g}]": median[sigma]})
 
-    density = frogs["density"].to_numpy()
+    def rounded(values: ArrayLike) -> list[float]:
+        return np.round(as_floats(values), 3).tolist()
+
     first = np.flatnonzero(np.r_[True, np.diff(density) != 0])
     last = np.r_[first[1:] - 1, len(density) - 1]
     data = {
         "sigma": rounded(list(survival)),
-        "raw": rounded(frogs["surv"] / density),
+        "raw": rounded(surv / density),
         "median": rounded(list(median.values())),
         "blocks": [
-            {"first": int(a), "last": int(b), "label": f"{density[a]} tadpoles"}
+            {"first": int(a), "last": int(b), "label": f"{density[a]:.0f} tadpoles"}
             for a, b in zip(first, last, strict=True)
         ],
         "start": len(survival) // 3,
@@ -181,6 +195,8 @@ def point_explorer(
         raise ValueError(f"A point explorer takes 1 to 400 rows, not {len(table)}.")
     if not title.strip() or not alt.strip() or not columns:
         raise ValueError("The arguments title, alt and columns must not be empty.")
+    for row in np.flatnonzero(is_missing(table[label]))[:1]:
+        raise ValueError(f"The column {label!r} must name each point, but row {row} has no name.")
     names = table[label].astype(str).tolist()
     if len(set(names)) < len(names):
         twice = table[label].astype(str)[table[label].astype(str).duplicated()].iloc[0]
@@ -188,18 +204,26 @@ def point_explorer(
 
     def finite(name: str) -> list[float]:
         try:
-            values = table[name].to_numpy(float)
+            values = as_floats(table[name])
         except (TypeError, ValueError):
             raise ValueError(f"The column {name!r} must hold numbers to be drawn.") from None
-        if not np.isfinite(values).all():
-            raise ValueError(f"The column {name!r} must hold finite numbers to be drawn.")
+        for row in np.flatnonzero(~np.isfinite(values))[:1]:
+            raise ValueError(
+                f"The column {name!r} must hold finite numbers to be drawn, but its row {row} holds"
+                f" {values[row]:g}. Leave that row out."
+            )
         return [float(f"{value:.5g}") for value in values]
 
     def words(name: str) -> list[str]:
         column = table[name]
+        shown = [str(value) for value in column]
         if pd.api.types.is_float_dtype(column.dtype):
-            return [f"{round(value, digits) + 0.0:.{digits}f}" for value in column.tolist()]
-        return [str(value) for value in column]
+            numbers = as_floats(column).tolist()
+            shown = [f"{round(value, digits) + 0.0:.{digits}f}" for value in numbers]
+        return [
+            "missing" if gone else text
+            for text, gone in zip(shown, is_missing(column), strict=True)
+        ]
 
     data = {
         "title": title.strip(),
@@ -227,7 +251,7 @@ def point_explorer(
         kinds = table[groups]
         kinds = kinds.cat.categories if hasattr(kinds, "cat") else kinds.drop_duplicates()
         kinds = kinds.tolist()
-        if not len(kinds) <= 4 or table[groups].isna().any():
+        if not len(kinds) <= 4 or is_missing(table[groups]).any():
             raise ValueError(
                 f"The column {groups!r} must name one of at most four groups in every row."
             )

@@ -111,7 +111,7 @@ def test_other_sigmas_are_refused(frogs, shown, others):
 
 def test_no_undefined_number_is_shown(frogs, shown):
     frogs.loc[0, ["density", "surv"]] = 0
-    with pytest.raises(ValueError, match="JSON compliant"):
+    with pytest.raises(ValueError, match="undefined at position 0, where there are 0 of 0"):
         scrub(frogs)
     assert shown == []
 

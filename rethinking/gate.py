@@ -136,7 +136,7 @@ def judge(
         )
     if posterior.sizes["draw"] < 4:
         raise ValueError(
-            f"{name}: {posterior.sizes['draw']} draws a chain; the gate needs 4 or more."
+            f"The fit {name} has {posterior.sizes['draw']} draws a chain; the gate needs 4 or more."
         )
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
     divergences = int(idata["sample_stats"]["diverging"].sum())

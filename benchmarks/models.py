@@ -116,19 +116,10 @@ def trolley_sum_to_zero(
 
 
 def trolley_centred() -> pm.Model:
-    r"""Return `trolley_sum_to_zero` with predictors that are centred and turned.
+    """Return `trolley_sum_to_zero` with terms less their means and slopes turned to their axes.
 
-    The cutpoints belong to the average rating instead of the case without any treatment, and the
-    slopes are turned to the axes of the predictors, so that neither depends much on the others.
-    The prior is the same. With the means :math:`m` of the five terms over the ratings and an
-    orthogonal matrix :math:`Q`
-
-    .. math::
-
-        \beta &= Q z, \quad z \sim \text{Normal}(0, 0.5), \quad \delta = m \cdot \beta \\
-        \kappa'_k &\sim \text{Normal}(-\delta, 1.5), \text{ordered}, \quad
-        \kappa = \kappa' + \delta \\
-        \phi_i &= (x_i - m) \cdot \beta + s_{\text{story}[i]} + u_{\text{person}[i]}
+    The cutpoints belong to the average rating; that their prior is about -delta and the slopes are
+    independent and equally wide, before the turn as after it, makes the prior the same.
     """
     trolley = _trolley()
     cases = trolley.drop_duplicates("case").sort_values("case")

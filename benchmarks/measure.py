@@ -83,10 +83,10 @@ def _jax_compilations() -> list[tuple[float, float]]:
     return intervals
 
 
-def _peak_mb(who: int = resource.RUSAGE_SELF) -> float:
-    """Return the most memory this process has had, or the largest of its ended children."""
+def _peak_mb() -> float:
+    """Return the most memory this process has had."""
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(who).ru_maxrss * unit / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 # --- A fit -----------------------------------------------------------------------------------
@@ -233,8 +233,7 @@ def fit(task: dict) -> Iterator[dict]:
     cache = "cold" if 1 in task["seeds"] else "warm"
     for seed, drawn in zip(task["seeds"], draw(model, task), strict=True):
         idata, compiling, sampling, compiled = drawn
-        workers = _peak_mb(resource.RUSAGE_CHILDREN) if task["sampler"] == "PyMC" else None
-        memory = {"peak_mb": _peak_mb(), "worker_mb": workers}
+        memory = _peak_mb()
         gradients, with_warmup = _gradients(idata)
         yield {
             "seed": seed,
@@ -243,7 +242,7 @@ def fit(task: dict) -> Iterator[dict]:
             "sample_s": sampling,
             "gradients": gradients,
             "warmup_counted": with_warmup,
-            **memory,
+            "peak_mb": memory,
             "bare_us": _bare_gradient(compiled),
             **_quality(idata, task["family"]),
             **(_means(idata) if "sum to zero" in task["form"] else {}),

@@ -27,12 +27,13 @@ from rethinking.plots import plot_errorbar, plot_line, plot_scatter
 from rethinking.start import STYLE_PATH
 
 RESULTS = Path(__file__).resolve().parent / "results"
-FIT_COLUMNS = [
+#: Columns of samplers.csv and growth.csv.
+FITS = [
     *(*KEY, "draws", "tune", "target_accept", "seed", "cache", "status", "compile_s", "sample_s"),
     *("gradients", "warmup_counted", "parameters", "max_rhat", "divergences", "min_ess"),
-    *("min_ess_without", "bare_us", "peak_mb", "worker_mb", "passes", "problems"),
+    *("min_ess_without", "bare_us", "peak_mb", "passes", "problems"),
 ]
-GROWTH_COLUMNS = [
+SIZES = [
     *("what", "times", "parameters", "draws", "tune", "compile_s", "sample_s", "gradients"),
     *("us_per_gradient", "bare_us", "peak_mb"),
 ]
@@ -313,10 +314,7 @@ def keep(folder: Path, rows: list[dict], facts: dict) -> None:
         {k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in row.items()}
         for row in rows
     ]
-    for kind, name, columns in (
-        ("fit", "samplers", FIT_COLUMNS),
-        ("growth", "growth", GROWTH_COLUMNS),
-    ):
+    for kind, name, columns in (("fit", "samplers", FITS), ("growth", "growth", SIZES)):
         table = pd.DataFrame([r for r in rows if r["kind"] == kind]).reindex(columns=columns)
         store(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
 
@@ -330,10 +328,7 @@ def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
 def write(folder: Path) -> None:
     """Draw what is stored; then, of a full run, store what the page needs, if it bears the page."""
     fits, growth, facts = read(folder)
-    for name, draw, table in (
-        ("samplers", draw_samplers, fits),
-        ("growth", draw_growth, growth),
-    ):
+    for name, draw, table in (("samplers", draw_samplers, fits), ("growth", draw_growth, growth)):
         if len(table):
             with plt.style.context(STYLE_PATH):
                 figure, stream = draw(table), io.BytesIO()

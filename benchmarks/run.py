@@ -106,23 +106,19 @@ def key() -> str:
     return digest.hexdigest()[:12]
 
 
-def environment(compiledir: Path) -> dict[str, str]:
-    """Return the variables of a process that measures, with PyTensor's cache for it."""
-    # JAX's own cache is off unless it is asked for; a reader's setting would be no default
-    own = {k: v for k, v in os.environ.items() if not k.startswith("JAX_COMPILATION_CACHE")}
-    flags = [own.get("PYTENSOR_FLAGS"), f"base_compiledir={compiledir}"]
-    return own | {"OMP_NUM_THREADS": "1", "PYTENSOR_FLAGS": ",".join(filter(None, flags))}
-
-
 def measure_apart(task: dict, rows: Path, compiledir: Path, limit: float) -> str | None:
     """Run one task in a process of its own, which writes rows, for at most so many seconds.
 
     Returns a status, where the process did not come to its end.
     """
+    # JAX's own cache is off unless it is asked for; a reader's setting would be no default
+    own = {k: v for k, v in os.environ.items() if not k.startswith("JAX_COMPILATION_CACHE")}
+    flags = [own.get("PYTENSOR_FLAGS"), f"base_compiledir={compiledir}"]
+    own |= {"OMP_NUM_THREADS": "1", "PYTENSOR_FLAGS": ",".join(filter(None, flags))}
     with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.measure", json.dumps(task), str(rows)],
         cwd=ROOT,
-        env=environment(compiledir),
+        env=own,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # its workers end with it

@@ -1,4 +1,4 @@
-"""The arithmetic of the benchmarks: medians, agreement, exponents."""
+"""The arithmetic of the benchmarks: medians and exponents."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
-
-from benchmarks.measure import NUTPIE
-from benchmarks.models import STOCK
 
 KEY = ("family", "form", "sampler")
 
@@ -57,32 +54,6 @@ def summarise(fits: pd.DataFrame) -> dict[tuple[str, str, str], dict]:
             one[f"ess_per_s_{cache}"] = compiling and _spread(
                 good["min_ess"] / (good["sample_s"] + compiling.median)
             )
-    return found
-
-
-def agreement(rows: list[dict]) -> list[dict]:
-    """Compare the posterior means of the other trolley forms with those of the stock likelihood.
-
-    Of each form on nutpie's numba backend all seeds are taken together. Differences are in Monte
-    Carlo standard errors; the bound is for the largest of so many at the level of 1%.
-    """
-    by_form: dict[str, list[dict]] = {}
-    for row in rows:
-        if "means" in row and row["sampler"] == NUTPIE:
-            by_form.setdefault(row["form"], []).append(row)
-    pooled = {
-        form: (
-            np.mean([row["means"] for row in same], axis=0),
-            np.linalg.norm([row["errors"] for row in same], axis=0) / len(same),
-        )
-        for form, same in by_form.items()
-    }
-    stock = pooled.pop(STOCK, None)
-    found = []
-    for form, (means, errors) in pooled.items() if stock else ():
-        largest = float(np.abs((means - stock[0]) / np.hypot(errors, stock[1])).max())
-        bound = float(stats.norm.isf(0.005 / len(means)))
-        found.append({"form": form, "means": len(means), "largest": largest, "bound": bound})
     return found
 
 

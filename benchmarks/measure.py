@@ -30,7 +30,6 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
-import arviz as az
 import numpy as np
 import nutpie
 import pymc as pm
@@ -186,20 +185,6 @@ def _bare_gradient(compiled: object) -> float | None:
     return min(timer.repeat(5, count)) / count * 1e6
 
 
-#: Parameters that all trolley forms with sums of zero have in common.
-COMMON = ("kappa", "tau_u", "tau_s", "u", "s", *(f"beta_{k}" for k in ("A", "I", "C", "IA", "IC")))
-
-
-def _means(idata: xr.DataTree) -> dict:
-    """Return posterior means and their Monte Carlo errors, to compare forms of one posterior."""
-    posterior = idata["posterior"].to_dataset()[list(COMMON)]
-    found = {"means": posterior.mean(("chain", "draw")), "errors": az.mcse(posterior)}
-    return {
-        key: [float(value) for name in COMMON for value in np.ravel(table[name])]
-        for key, table in found.items()
-    }
-
-
 def _quality(idata: xr.DataTree, name: str) -> dict:
     """Judge the draws, over every entry of every parameter and Deterministic."""
     seen = judge(idata, name=name)
@@ -245,7 +230,6 @@ def fit(task: dict) -> Iterator[dict]:
             "peak_mb": memory,
             "bare_us": _bare_gradient(compiled),
             **_quality(idata, task["family"]),
-            **(_means(idata) if "sum to zero" in task["form"] else {}),
         }
         cache = "in memory"
 

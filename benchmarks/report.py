@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, ScalarFormatter
 from scipy import stats
 
-from benchmarks.arithmetic import KEY, Spread, agreement, exponent, summarise
+from benchmarks.arithmetic import KEY, Spread, exponent, summarise
 from benchmarks.common import machine_line, store
 from benchmarks.measure import NUTPIE, SAMPLERS, VARIANTS
 from benchmarks.models import CENTRED, OURS, STOCK
@@ -142,7 +142,7 @@ class UnfoundedError(ValueError):
     """The page on samplers says what the results do not; the text names it."""
 
 
-def check_claims(summary: dict[tuple, dict], growth: pd.DataFrame, facts: dict) -> None:
+def check_claims(summary: dict[tuple, dict], growth: pd.DataFrame) -> None:
     """Raise `UnfoundedError` where the results do not bear what publish/pages/samplers.md says."""
     found = {name: one for name, one in summary.items() if one["repeats"]}
     needed = (*LADDER, FROGS, ("confounds, latent Mundlak", "course", NUTPIE))
@@ -176,8 +176,6 @@ def check_claims(summary: dict[tuple, dict], growth: pd.DataFrame, facts: dict) 
         for key, low, high in (("bare_us", 0.8, 1.2), ("compile_s", -0.2, 0.2)):
             slope, _ = exponent(part["times"], part[key])
             claims[f"growth of {key} with {what}"] = low < slope < high
-    for one in facts["agreement"]:
-        claims[f"the posterior is the same: {one['form']}"] = one["largest"] < one["bound"]
     if wrong := [claim for claim, holds in claims.items() if not holds]:
         raise UnfoundedError(
             f"publish/pages/samplers.md says what the results do not: {wrong[0]}. Change the page, "
@@ -188,10 +186,9 @@ def check_claims(summary: dict[tuple, dict], growth: pd.DataFrame, facts: dict) 
 def page(fits: pd.DataFrame, growth: pd.DataFrame, facts: dict) -> str:
     """Return ``page.json``: what fills the blanks of publish/pages/samplers.md, in Markdown."""
     summary = summarise(fits)
-    check_claims(summary, growth, facts)
+    check_claims(summary, growth)
     frogs, variants = summary[FROGS], [o for o in summary.values() if o["sampler"] in VARIANTS]
     rate = {name: summary[name]["ess_per_s"].median for name in LADDER}
-    agree = next(one for one in facts["agreement"] if one["form"] == OURS)
     on_jax = [
         one[key].median
         for one in summary.values()
@@ -211,9 +208,6 @@ def page(fits: pd.DataFrame, growth: pd.DataFrame, facts: dict) -> str:
         "frogs_cold": f"{frogs['compile_cold_s'].median:.1f}",
         "frogs_sample": f"{frogs['sample_s'].median:.1f}",
         "ours_sample": _median(summary[COURSE]["sample_s"]),
-        "agree_count": str(agree["means"]),
-        "agree_worst": f"{agree['largest']:.1f}",
-        "agree_bound": f"{agree['bound']:.1f}",
         "machine": machine_line(facts["machine"], facts["versions"]) + ".",
     }
     return json.dumps(blanks, indent=1, ensure_ascii=False) + "\n"
@@ -308,7 +302,6 @@ def draw_growth(growth: pd.DataFrame) -> Figure:
 
 def keep(folder: Path, rows: list[dict], facts: dict) -> None:
     """Store the rows of a run, floats to five digits, and its facts."""
-    facts = facts | {"agreement": agreement(rows)}
     store(folder / "samplers.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     rows = [
         {k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in row.items()}

@@ -10,15 +10,10 @@ from pathlib import Path
 PACKAGES = ("pymc", "nutpie", "pytensor", "numba", "numpy", "jax", "numpyro", "blackjax")
 
 
-def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Return the versions of those packages that are installed."""
-    found = {}
-    for name in packages:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    found = {name: list(importlib.metadata.distributions(name=name)) for name in PACKAGES}
+    return {name: there[0].version for name, there in found.items() if there}
 
 
 def machine() -> dict[str, str | int | float]:

@@ -1,4 +1,4 @@
-"""Measure one thing in a process of its own: a fit, one size of a growing model, or the floor.
+"""Measure one thing in a process of its own: a fit, or one size of a growing model.
 
 python -m benchmarks.measure TASK ROWS takes a task (JSON, see `run.tasks`) and writes rows to a
 file (JSON), one for each seed. `run.py` starts it, with PyTensor's cache where it wants it.
@@ -24,13 +24,12 @@ import json
 import resource
 import sys
 import time
+import timeit
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from unittest import mock
 
-import arviz as az
-import numba
 import numpy as np
 import nutpie
 import pymc as pm
@@ -83,25 +82,10 @@ def _jax_compilations() -> list[tuple[float, float]]:
     return intervals
 
 
-def _peak_mb(who: int = resource.RUSAGE_SELF) -> float:
-    """Return the most memory this process has had, or the largest of its ended children."""
+def _peak_mb() -> float:
+    """Return the most memory this process has had."""
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(who).ru_maxrss * unit / 1e6
-
-
-def microseconds(call: Callable[[], object], *, seconds: float = 0.3) -> float:
-    """Return the time of one call: the least mean of five batches, since all else only adds."""
-    call()
-    start = time.perf_counter()
-    call()
-    count = max(1, int(seconds / 5 / max(time.perf_counter() - start, 1e-7)))
-    means = []
-    for _ in range(5):
-        start = time.perf_counter()
-        for _ in range(count):
-            call()
-        means.append((time.perf_counter() - start) / count)
-    return min(means) * 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 # --- A fit -----------------------------------------------------------------------------------
@@ -187,26 +171,18 @@ def _gradients(idata: xr.DataTree) -> tuple[int, bool]:
 
 
 def _bare_gradient(compiled: object) -> float | None:
-    """Return the microseconds of one log-probability with its gradient, called from one thread."""
+    """Return the microseconds of one log-probability with its gradient, called from one thread.
+
+    It is the least mean of five batches, since all else only adds.
+    """
     if not hasattr(compiled, "logp_func"):  # only nutpie on numba has it
         return None
     point = np.asarray(compiled.initial_point_func(1))
     function = compiled.logp_func.vm.jit_fn  # as the sampler calls it, without PyTensor's checks
-    return microseconds(lambda: function(point))
-
-
-#: Parameters that all trolley forms with sums of zero have in common.
-COMMON = ("kappa", "tau_u", "tau_s", "u", "s", *(f"beta_{k}" for k in ("A", "I", "C", "IA", "IC")))
-
-
-def _means(idata: xr.DataTree) -> dict:
-    """Return posterior means and their Monte Carlo errors, to compare forms of one posterior."""
-    posterior = idata["posterior"].to_dataset()[list(COMMON)]
-    found = {"means": posterior.mean(("chain", "draw")), "errors": az.mcse(posterior)}
-    return {
-        key: [float(value) for name in COMMON for value in np.ravel(table[name])]
-        for key, table in found.items()
-    }
+    timer = timeit.Timer(lambda: function(point))
+    timer.timeit(1)
+    count = max(1, int(0.06 / timer.timeit(1)))
+    return min(timer.repeat(5, count)) / count * 1e6
 
 
 def _quality(idata: xr.DataTree, name: str) -> dict:
@@ -242,8 +218,7 @@ def fit(task: dict) -> Iterator[dict]:
     cache = "cold" if 1 in task["seeds"] else "warm"
     for seed, drawn in zip(task["seeds"], draw(model, task), strict=True):
         idata, compiling, sampling, compiled = drawn
-        workers = _peak_mb(resource.RUSAGE_CHILDREN) if task["sampler"] == "PyMC" else None
-        memory = {"peak_mb": _peak_mb(), "worker_mb": workers}
+        memory = _peak_mb()
         gradients, with_warmup = _gradients(idata)
         yield {
             "seed": seed,
@@ -252,10 +227,9 @@ def fit(task: dict) -> Iterator[dict]:
             "sample_s": sampling,
             "gradients": gradients,
             "warmup_counted": with_warmup,
-            **memory,
+            "peak_mb": memory,
             "bare_us": _bare_gradient(compiled),
             **_quality(idata, task["family"]),
-            **(_means(idata) if "sum to zero" in task["form"] else {}),
         }
         cache = "in memory"
 
@@ -279,57 +253,9 @@ def growth(task: dict) -> Iterator[dict]:
     }
 
 
-# --- Floor -----------------------------------------------------------------------------------
-
-#: Operations of one log-probability with its gradient in the loop of `ordered_logit`, as its
-#: docstring counts them: multiplications and divisions a rating; logarithms in all (at the
-#: posterior the product fills up 50 times, and there are five gaps) and exponentials (331 people,
-#: 30 cases, 12 for the cutpoints).
-OPERATIONS = {"multiplications": 5, "divisions": 1, "logarithms": 55, "exponentials": 373}
-
-
-def floor(
-    ratings: int,
-    *,
-    multiplications: int,
-    divisions: int,
-    logarithms: int = 0,
-    exponentials: int = 0,
-) -> float:
-    """Return the microseconds of a bare numba loop with so many operations and nothing else.
-
-    No indices, no branches, no sums: what the arithmetic alone takes on this machine.
-    """
-
-    # closures: the compiler knows the counts and unrolls
-    @numba.njit
-    def loop(x, y, out, logarithms_of, exponentials_of):
-        for i in range(len(x)):
-            value = x[i]
-            for _ in range(multiplications):
-                value *= y[i]
-            for _ in range(divisions):
-                value /= y[i]
-            out[i] = value
-        for i in range(len(logarithms_of)):
-            logarithms_of[i] = np.log(logarithms_of[i])
-        for i in range(len(exponentials_of)):
-            exponentials_of[i] = np.exp(exponentials_of[i])
-
-    x, y = np.random.default_rng(1).uniform(0.9, 1.1, (2, ratings))
-    out = np.empty(ratings)
-    # ones and zeros, made anew: repeated in place, logarithms and exponentials would run off
-    return microseconds(lambda: loop(x, y, out, np.ones(logarithms), np.zeros(exponentials)))
-
-
-def bare_loop(task: dict) -> Iterator[dict]:
-    """Measure the floor: a row of its own in ``samplers.json``."""
-    yield {"us": floor(task["ratings"], **task["operations"])}
-
-
 # --- The process -----------------------------------------------------------------------------
 
-KINDS = {"fit": fit, "growth": growth, "floor": bare_loop}
+KINDS = {"fit": fit, "growth": growth}
 
 
 def rows_of(task: dict) -> Iterator[dict]:

@@ -7,7 +7,7 @@ The cutpoints of the trolley forms have no start of their own: pass
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -49,11 +49,6 @@ def more_tanks(times: int, random_seed: int) -> pd.DataFrame:
 # --- Trolley ---------------------------------------------------------------------------------
 
 
-@cache
-def _trolley() -> pd.DataFrame:
-    return load_data("Trolley")
-
-
 def _coords(trolley: pd.DataFrame) -> dict:
     names = {"story": "story", "person": "id", "case": "case"}
     levels = {dim: sorted(trolley[column].unique()) for dim, column in names.items()}
@@ -90,7 +85,7 @@ def _stock(name: str, phi: TensorVariable, kappa: TensorVariable, **kwargs) -> T
 
 def trolley_textbook() -> pm.Model:
     """Return the model of the ratings as a textbook writes it: rating by rating, effects free."""
-    trolley = _trolley()
+    trolley = load_data("Trolley")
     with pm.Model(coords=_coords(trolley)) as model:
         kappa = pm.Normal("kappa", 0, 1.5, dims="cutpoint", transform=ordered)
         u, s = _effects(pm.Normal)
@@ -104,7 +99,7 @@ def trolley_sum_to_zero(
     trolley: pd.DataFrame | None = None, likelihood: Callable = OrderedLogit
 ) -> pm.Model:
     """Return `crossed_model` of lecture 12: treatment and story by case, effects sum to zero."""
-    trolley = _trolley() if trolley is None else trolley
+    trolley = load_data("Trolley") if trolley is None else trolley
     cases = trolley.drop_duplicates("case").sort_values("case")
     with pm.Model(coords=_coords(trolley)) as model:
         kappa = pm.Normal("kappa", 0, 1.5, dims="cutpoint", transform=ordered)
@@ -116,21 +111,12 @@ def trolley_sum_to_zero(
 
 
 def trolley_centred() -> pm.Model:
-    r"""Return `trolley_sum_to_zero` with predictors that are centred and turned.
+    """Return `trolley_sum_to_zero` with terms less their means and slopes turned to their axes.
 
-    The cutpoints belong to the average rating instead of the case without any treatment, and the
-    slopes are turned to the axes of the predictors, so that neither depends much on the others.
-    The prior is the same. With the means :math:`m` of the five terms over the ratings and an
-    orthogonal matrix :math:`Q`
-
-    .. math::
-
-        \beta &= Q z, \quad z \sim \text{Normal}(0, 0.5), \quad \delta = m \cdot \beta \\
-        \kappa'_k &\sim \text{Normal}(-\delta, 1.5), \text{ordered}, \quad
-        \kappa = \kappa' + \delta \\
-        \phi_i &= (x_i - m) \cdot \beta + s_{\text{story}[i]} + u_{\text{person}[i]}
+    The cutpoints belong to the average rating; that their prior is about -delta and the slopes are
+    independent and equally wide, before the turn as after it, makes the prior the same.
     """
-    trolley = _trolley()
+    trolley = load_data("Trolley")
     cases = trolley.drop_duplicates("case").sort_values("case")
     case_idx = pd.factorize(trolley["case"], sort=True)[0]
     action, intention, contact = cases[["action", "intention", "contact"]].to_numpy(float).T
@@ -158,12 +144,11 @@ def trolley_centred() -> pm.Model:
 def more_people(times: int, random_seed: int) -> pd.DataFrame:
     """Simulate the trolley study with several times as many people, about the posterior means.
 
-    Each of the 331 people is there `times` times, rating the same 30 cases; yet every copy is a
-    new person: its effect is drawn from the population and its ratings from the model. Times 1 is
-    simulated as well, so that sizes differ in nothing else.
+    Every copy is a new person: its effect is drawn from the population, its ratings from the model.
+    Times 1 is simulated as well, so that sizes differ in nothing else.
     """
     rng = np.random.default_rng(random_seed)
-    once = _trolley()[["case", "id", "action", "intention", "contact", "story"]]
+    once = load_data("Trolley")[["case", "id", "action", "intention", "contact", "story"]]
     copies = [once.assign(id=once["id"] + f"-{copy}") for copy in range(times)]
     trolley = pd.concat(copies, ignore_index=True)
     action, intention, contact = trolley[["action", "intention", "contact"]].to_numpy(float).T

@@ -1,4 +1,4 @@
-"""Tables and figures of the benchmarks, and what fills the blanks of the page "Which sampler?".
+"""Figures of the benchmarks, and what fills the blanks of the page "Which sampler?".
 
 All is made from the stored csv and the facts in samplers.json, so that a table, a figure and
 their numbers cannot differ. python -m benchmarks.report makes it anew without measuring.
@@ -9,9 +9,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable
 from itertools import pairwise
-from operator import itemgetter
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -21,32 +19,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, ScalarFormatter
 from scipy import stats
 
-from benchmarks.arithmetic import (
-    COURSE,
-    KEY,
-    LADDER,
-    NUTS,
-    PLAIN,
-    TEXTBOOK,
-    agreement,
-    by_name,
-    exponent,
-    ratios,
-    summarise,
-)
+from benchmarks.arithmetic import KEY, Spread, exponent, summarise
 from benchmarks.common import machine_line, store
-from benchmarks.measure import CHAINS, CORES, NUTPIE, SAMPLERS, VARIANTS
-from benchmarks.models import CENTRED, OURS
+from benchmarks.measure import NUTPIE, SAMPLERS, VARIANTS
+from benchmarks.models import CENTRED, OURS, STOCK
 from rethinking.plots import plot_errorbar, plot_line, plot_scatter
 from rethinking.start import STYLE_PATH
 
 RESULTS = Path(__file__).resolve().parent / "results"
-FIT_COLUMNS = [
+#: Columns of samplers.csv and growth.csv.
+FITS = [
     *(*KEY, "draws", "tune", "target_accept", "seed", "cache", "status", "compile_s", "sample_s"),
     *("gradients", "warmup_counted", "parameters", "max_rhat", "divergences", "min_ess"),
-    *("min_ess_without", "bare_us", "peak_mb", "worker_mb", "passes", "problems"),
+    *("min_ess_without", "bare_us", "peak_mb", "passes", "problems"),
 ]
-GROWTH_COLUMNS = [
+SIZES = [
     *("what", "times", "parameters", "draws", "tune", "compile_s", "sample_s", "gradients"),
     *("us_per_gradient", "bare_us", "peak_mb"),
 ]
@@ -57,209 +44,95 @@ GROWING = {
     "sample_s": "seconds to sample",
     "peak_mb": "peak memory, MB",
 }
+#: The course's fit of the trolley ratings, and the steps to it and beyond.
+COURSE = ("trolley", OURS, NUTPIE)
+NUTS, TEXTBOOK = (("trolley", "textbook", sampler) for sampler in ("PyMC", NUTPIE))
+PLAIN, BEST = ("trolley", STOCK, NUTPIE), ("trolley", CENTRED, NUTPIE)
+LADDER = (NUTS, TEXTBOOK, PLAIN, COURSE, BEST)
+FROGS = ("reed frogs", "course", NUTPIE)
 
 
 # --- Words -----------------------------------------------------------------------------------
 
 
-def number(value: float) -> str:
+def _number(value: float) -> str:
     """Return a number with three digits, or with all before the point."""
-    if value == 0:
-        return "0"
-    digits = max(0, 2 - int(np.floor(np.log10(abs(value)))))
+    digits = max(0, 2 - int(np.floor(np.log10(value))))
     return f"{value:,.{min(digits, 4)}f}"
 
 
-def cell(spread: dict | None) -> str:
+def _cell(spread: Spread | None) -> str:
     """Return a median with the least and the most in brackets; a dash for None."""
     if spread is None:
         return "–"
-    low, middle, high = (number(spread[k]) for k in ("least", "median", "most"))
+    low, middle, high = map(_number, spread)
     return middle if low == high == middle else f"{middle} ({low}–{high})"
+
+
+def _median(spread: Spread | None) -> str:
+    return "–" if spread is None else _number(spread.median)
 
 
 def _with_error(value: float, error: float) -> str:
     return f"{value:.2f}" + ("" if np.isnan(error) else f" ± {error:.2f}")
 
 
-def _median(spread: dict | None) -> str:
-    return "–" if spread is None else number(spread["median"])
-
-
-def _markdown_table(head: list[str], rows: list[list[str]], *, right: int = 0) -> str:
-    """Return a table, of which the last columns, so many as `right` says, are aligned there."""
-    rule = ["---"] * (len(head) - right) + ["---:"] * right
+def _table(head: list[str], rows: list[list[str]], left: int) -> str:
+    """Return a table in Markdown, of which so many columns are aligned left."""
+    rule = ["---"] * left + ["---:"] * (len(head) - left)
     return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *rows])
 
 
-#: What stands in the columns of the tables of configurations, which share these functions.
-NAMES = {
-    "model": itemgetter("family"),
-    "form": itemgetter("form"),
-    "sampler": itemgetter("sampler"),
-}
-COMPILE = {
-    "compile cold": lambda one: cell(one["compile_cold_s"]),
-    "compile warm": lambda one: cell(one["compile_warm_s"]),
-}
-RATE = {"ESS/s": lambda one: cell(one["ess_per_s"])}
-GATE = {"gate": lambda one: f"{one['passes']} of {one['repeats']}"}
-
-
-def _settings(one: dict) -> str:
-    accept = "" if one["target_accept"] is None else f", accept {one['target_accept']}"
-    return f"{one['tune']} + {one['draws']}{accept}"
-
-
-def _gradients(one: dict) -> str:
-    star = "" if one["warmup_counted"] else "*"
-    return cell({k: v / 1000 for k, v in one["gradients"].items()}) + star
-
-
-def _configurations(ones: list[dict], names: dict, results: dict, *, right: int = 0) -> str:
+def _configurations(ones: list[dict], names: dict[str, str], results: dict) -> str:
     """Return a table with a row a configuration; without a fit it has its status for results."""
+    results = results | {"gate": lambda one: f"{one['passes']} of {one['repeats']}"}
     rows = []
     for one in ones:
-        row = [column(one) for column in names.values()]
-        if one["repeats"]:
-            row += [column(one) for column in results.values()]
-        else:  # the status may hold any error's message
-            status = re.sub(r"([\\`*_$<|~#{}])", r"\\\1", one["status"])
-            row += [status, *["–"] * (len(results) - 1)]
-        rows.append(row)
-    return _markdown_table([*names, *results], rows, right=right)
+        row = (
+            [column(one) for column in results.values()] if one["repeats"] else ["–"] * len(results)
+        )
+        if not one["repeats"]:  # the status may hold any error's message
+            row[0] = re.sub(r"([\\`*_$<|~#{}])", r"\\\1", one["status"])
+        rows.append([*(one[key] for key in names.values()), *row])
+    return _table([*names, *results], rows, len(names))
 
 
-COLUMNS = f"""\
-All numbers are medians over seeds, with the least and the most in brackets. `–` is not known.
-
-- **warm-up + draws**: of each of the {CHAINS} chains, on {CORES} cores; with the target of the
-  acceptance where it is not the sampler's own. Where the sampler leaves a setting open, its own
-  holds.
-- **compile**, seconds, once each: *cold* with an empty cache of PyTensor, *warm* in a new process
-  that finds what the first one left. JAX keeps nothing between processes by default, so its cold
-  and warm differ in PyTensor's part only. For nutpie on numba the cache is that of the course
-  (`compile_cache.py`).
-- **sample**, seconds: warm-up and draws, without compilation. (`benchmarks/measure.py` says how
-  the two are told apart.)
-- **gradients**, thousands: steps of all trajectories of all chains. An asterisk: draws only,
-  because the sampler does not tell those of its warm-up.
-- **R-hat**: the worst of any entry of any parameter or Deterministic in any repeat.
-- **div.**: divergences in all repeats together.
-- **least ESS**: the least of bulk and tail (5%, 95%) effective sample size over the same entries.
-- **ESS/s**: least ESS per second of sampling; *warm*, *cold*: per second of sampling and
-  compilation, the median one where it is cold or warm. Of a fit that was made once the spread is
-  one standard error over its chains (the jackknife: each chain is left out in turn).
-- **µs/gradient**: seconds of sampling times {CORES} cores over gradients; *bare*: one call of the
-  compiled log-probability with its gradient, from one thread, on numba.
-- **memory**, MB (a million bytes): the most that the process had, Python and its packages
-  included; PyMC's NUTS has {CORES} worker processes besides.
-- **gate**: repeats that pass the course's check of convergence.
-"""
-
-
-def _samplers_md(summary: list[dict], facts: dict) -> str:
-    """Return the text of ``samplers.md``."""
+def _comparison(summary: dict[tuple, dict]) -> str:
+    families = list(dict.fromkeys(family for family, _, _ in summary))
+    ones = [o for o in summary.values() if o["sampler"] in SAMPLERS and o["form"] != CENTRED]
     results = {
-        **COMPILE,
-        "sample": lambda one: cell(one["sample_s"]),
-        "gradients": _gradients,
-        "R-hat": lambda one: f"{one['max_rhat']:.3f}",
-        "div.": lambda one: str(one["divergences"]),
-        "least ESS": lambda one: cell(one["min_ess"]),
-        **RATE,
-        "ESS/s warm": lambda one: cell(one["ess_per_s_warm"]),
-        "ESS/s cold": lambda one: cell(one["ess_per_s_cold"]),
-        "µs/gradient": lambda one: cell(one["us_per_gradient"]),
-        "bare": lambda one: cell(one["bare_us"]),
-        "memory": lambda one: cell(one["peak_mb"]),
-        **GATE,
+        "compile cold": lambda one: _cell(one["compile_cold_s"]),
+        "compile warm": lambda one: _cell(one["compile_warm_s"]),
+        "sample": lambda one: _median(one["sample_s"]),
+        "ESS/s": lambda one: _cell(one["ess_per_s"]),
+        "ESS/s warm": lambda one: _median(one["ess_per_s_warm"]),
+        "memory": lambda one: _median(one["peak_mb"]),
     }
-    compared = [
-        [
-            *(one["form"], one["sampler"], one["against"]),
-            f"{number(one['ratio'])} ({number(one['least'])}–{number(one['most'])})",
-            "" if one["goal"] is None else f"at least {one['goal']}",
-        ]
-        for one in ratios(summary)
-    ]
-    quick = "**A quick run: it shows that the benchmark works; its numbers mean little.**"
-    parts = [
-        "# Samplers and forms, compared in one run",
-        *([quick] if facts["quick"] else []),
-        "Made by `make bench`. Each configuration has two processes of its own: one for the first "
-        "seed, with an empty cache, and one for the others.",
-        _configurations(summary, NAMES | {"warm-up + draws": _settings}, results),
-        COLUMNS.strip(),
-        "## Least ESS per second, against two references",
-        "Ratio of medians, in brackets the least and the most that the spreads of both allow.",
-        _markdown_table(["form", "sampler", "against", "ratio", "goal"], compared),
-        "## Do the forms have one posterior?",
-        *(
-            f"{one['form']}: of {one['means']} posterior means none differs from that with the "
-            f"stock likelihood by more than {one['largest']:.2f} Monte Carlo standard errors "
-            f"(bound for so many at the level of 1%: {one['bound']:.2f}); root mean square "
-            f"{one['root_mean_square']:.2f}."
-            for one in facts["agreement"]
+    ones.sort(key=lambda one: families.index(one["family"]))
+    return _configurations(ones, {"model": "family", "form": "form", "sampler": "sampler"}, results)
+
+
+def _steps(ones: list[dict], *names: str) -> str:
+    """Return a table that compares configurations with the first of them."""
+    results = {
+        "µs a gradient": lambda one: _cell(one["bare_us"]),
+        "ESS/s": lambda one: _cell(one["ess_per_s"]),
+        "times the first": lambda one: _number(
+            one["ess_per_s"].median / ones[0]["ess_per_s"].median
         ),
-        "## Distance to the floor",
-        _floor(summary, facts),
-        f"Machine: {machine_line(facts['machine'], facts['versions'])}.",
+    }
+    return _configurations(ones, {name: name for name in names}, results)
+
+
+def _growth_table(part: pd.DataFrame) -> str:
+    """Return a table of sizes and exponents for one thing that grows."""
+    rows = [
+        [str(row["times"]), f"{row['parameters']:,}", *(_number(row[k]) for k in GROWING)]
+        for _, row in part.iterrows()
     ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _floor(summary: list[dict], facts: dict) -> str:
-    """Say how far the course's trolley form is from a bare loop."""
-    bare = by_name(summary).get(COURSE, {}).get("bare_us")
-    if facts["floor"] is None or bare is None:
-        return "Not measured."
-    counts, us = facts["floor"]["operations"], facts["floor"]["us"]
-    return (
-        f"One log-probability of the course's trolley form with its gradient takes {cell(bare)} "
-        f"µs. A bare loop over {facts['floor']['ratings']:,} ratings with "
-        f"{counts['multiplications']} multiplications and {counts['divisions']} division each, "
-        f"{counts['logarithms']:,} logarithms and {counts['exponentials']:,} exponentials in all "
-        f"takes {number(us)} µs: the model takes {bare['median'] / us:.1f} times as long."
-    )
-
-
-def _growth_tables(growth: pd.DataFrame, *, right: int = 0) -> dict[str, str]:
-    """Return a table of sizes and exponents for each thing that grows."""
-    found = {}
-    for what, part in growth.groupby("what", sort=False):
-        rows = [
-            [str(row["times"]), f"{row['parameters']:,}", *(number(row[k]) for k in GROWING)]
-            for _, row in part.iterrows()
-        ]
-        if len(part) > 1:
-            fitted = [exponent(part["times"], part[k]) for k in GROWING]
-            rows.append(["exponent", "", *(_with_error(*each) for each in fitted)])
-        head = ["times", "unconstrained parameters", *GROWING.values()]
-        found[what] = _markdown_table(head, rows, right=right)
-    return found
-
-
-def _growth_md(growth: pd.DataFrame, facts: dict) -> str:
-    """Return the text of ``growth.md``."""
-    parts = [
-        "# Growth with the number of people and of tanks",
-        "Made by `make bench`: the course's forms on nutpie's numba backend, each size in a "
-        f"process of its own with an empty cache; {CHAINS} chains on {CORES} cores, "
-        f"{growth['tune'].iloc[0]} steps of warm-up and {growth['draws'].iloc[0]} draws, too few "
-        "to judge by and enough for the time of a gradient. People are new people: the design of "
-        "the 331 is repeated, effects are drawn from the population and ratings from the model. "
-        "Tanks likewise.",
-    ]
-    for what, table in _growth_tables(growth).items():
-        parts += [f"## {what.capitalize()}", table]
-    parts += [
-        "The exponent is the slope of a line through the logarithms, with its standard error: what "
-        "is constant at small sizes (Python and its packages in memory, the start of the sampler) "
-        "pulls it down.",
-        f"Machine: {machine_line(facts['machine'], facts['versions'])}.",
-    ]
-    return "\n\n".join(parts) + "\n"
+    fitted = [_with_error(*exponent(part["times"], part[k])) for k in GROWING]
+    head = ["times", "unconstrained parameters", *GROWING.values()]
+    return _table(head, [*rows, ["exponent", "", *fitted]], 1)
 
 
 # --- The page --------------------------------------------------------------------------------
@@ -269,20 +142,16 @@ class UnfoundedError(ValueError):
     """The page on samplers says what the results do not; the text names it."""
 
 
-def _rate(one: dict, key: str = "ess_per_s") -> float:
-    return one[key]["median"]
-
-
-def check_claims(summary: list[dict], growth: pd.DataFrame, facts: dict) -> None:
+def check_claims(summary: dict[tuple, dict], growth: pd.DataFrame) -> None:
     """Raise `UnfoundedError` where the results do not bear what publish/pages/samplers.md says."""
-    found = by_name(summary)
-    small = ("reed frogs", "confounds, latent Mundlak")
-    needed = (*LADDER, *((family, "course", NUTPIE) for family in small))
+    found = {name: one for name, one in summary.items() if one["repeats"]}
+    needed = (*LADDER, FROGS, ("confounds, latent Mundlak", "course", NUTPIE))
     if missing := [name for name in needed if name not in found]:
         raise UnfoundedError(
             f"The page on samplers needs a fit of {', '.join(missing[0])}, and the results have "
             "none: run `make bench` again."
         )
+    rate = {name: one["ess_per_s"].median for name, one in found.items()}
     claims = {}
     for name, one in found.items():
         family, form, sampler = name
@@ -293,23 +162,20 @@ def check_claims(summary: list[dict], growth: pd.DataFrame, facts: dict) -> None
             if best and sampler in SAMPLERS and sampler != NUTPIE and one[key] and best[key]:
                 ahead = not (long_run and key == "ess_per_s")
                 claims[f"{'in front of' if ahead else 'behind'} {', '.join(name)}: {key}"] = (
-                    _rate(best, key) > _rate(one, key)
+                    best[key].median > one[key].median
                 ) == ahead
         if sampler in VARIANTS:
-            slower = _rate(one) < _rate(found[COURSE])
+            slower = rate[name] < rate[COURSE]
             claims[f"{sampler} does not help"] = slower or one["passes"] < one["repeats"]
         if sampler == "nutpie, JAX":
-            others = [_rate(other) for key, other in found.items() if key[0] == family]
-            claims[f"nutpie on JAX is the slowest: {family}"] = _rate(one) == min(others)
+            least = min(value for other, value in rate.items() if other[0] == family)
+            claims[f"nutpie on JAX is the slowest: {family}"] = rate[name] == least
     for slow, fast in pairwise(LADDER):
-        claims[f"{', '.join(fast)} is a step forward"] = _rate(found[slow]) < _rate(found[fast])
+        claims[f"{', '.join(fast)} is a step forward"] = rate[slow] < rate[fast]
     for what, part in growth.groupby("what"):
         for key, low, high in (("bare_us", 0.8, 1.2), ("compile_s", -0.2, 0.2)):
-            claims[f"growth of {key} with {what}"] = (
-                low < exponent(part["times"], part[key])[0] < high
-            )
-    for one in facts["agreement"]:
-        claims[f"the posterior is the same: {one['form']}"] = one["largest"] < one["bound"]
+            slope, _ = exponent(part["times"], part[key])
+            claims[f"growth of {key} with {what}"] = low < slope < high
     if wrong := [claim for claim, holds in claims.items() if not holds]:
         raise UnfoundedError(
             f"publish/pages/samplers.md says what the results do not: {wrong[0]}. Change the page, "
@@ -317,71 +183,34 @@ def check_claims(summary: list[dict], growth: pd.DataFrame, facts: dict) -> None
         )
 
 
-def page(summary: list[dict], growth: pd.DataFrame, facts: dict) -> dict[str, str]:
-    """Return what fills the blanks of publish/pages/samplers.md, by name, in Markdown."""
-    check_claims(summary, growth, facts)
-    found = by_name(summary)
-    ours, frogs = found[COURSE], found["reed frogs", "course", NUTPIE]
-    agree = next(one for one in facts["agreement"] if one["form"] == OURS)
-    textbook = found[TEXTBOOK]
+def page(fits: pd.DataFrame, growth: pd.DataFrame, facts: dict) -> str:
+    """Return ``page.json``: what fills the blanks of publish/pages/samplers.md, in Markdown."""
+    summary = summarise(fits)
+    check_claims(summary, growth)
+    frogs, variants = summary[FROGS], [o for o in summary.values() if o["sampler"] in VARIANTS]
+    rate = {name: summary[name]["ess_per_s"].median for name in LADDER}
     on_jax = [
-        _rate(one, key)
-        for name, one in found.items()
-        if name[2] in ("NumPyro", "BlackJAX")
+        one[key].median
+        for one in summary.values()
         for key in ("compile_cold_s", "compile_warm_s")
-        if one[key]
+        if one["sampler"] in ("NumPyro", "BlackJAX") and one[key]
     ]
-    return {
+    blanks = {
         "samplers": _comparison(summary),
-        "ladder": _steps(
-            [found[name] for name in LADDER if name in found],
-            {k: NAMES[k] for k in ("form", "sampler")},
-        ),
-        "tried": _steps(
-            [ours, *(one for one in summary if one["sampler"] in VARIANTS)],
-            {"sampler": NAMES["sampler"]},
-        ),
-        **{f"growth_{what}": table for what, table in _growth_tables(growth, right=6).items()},
+        "ladder": _steps([summary[name] for name in LADDER], "form", "sampler"),
+        "tried": _steps([summary[COURSE], *variants], "sampler"),
+        **{f"growth_{what}": _growth_table(part) for what, part in growth.groupby("what")},
         "jax_compile": f"{min(on_jax):.0f} to {max(on_jax):.0f}" if on_jax else "an unknown time",
-        "nutpie_gain": f"{_rate(textbook) / _rate(found[NUTS]):.1f}",
-        "form_gain": f"{_rate(found[PLAIN]) / _rate(textbook):.0f}",
-        "likelihood_gain": f"{_rate(ours) / _rate(found[PLAIN]):.0f}",
-        "frogs_compile": f"{_rate(frogs, 'compile_warm_s'):.1f}",
-        "frogs_cold": f"{_rate(frogs, 'compile_cold_s'):.1f}",
-        "frogs_sample": f"{_rate(frogs, 'sample_s'):.1f}",
-        "ours_sample": _median(ours["sample_s"]),
-        "agree_count": str(agree["means"]),
-        "agree_worst": f"{agree['largest']:.1f}",
-        "agree_bound": f"{agree['bound']:.1f}",
-        "floor": _floor(summary, facts),
+        "nutpie_gain": f"{rate[TEXTBOOK] / rate[NUTS]:.1f}",
+        "form_gain": f"{rate[PLAIN] / rate[TEXTBOOK]:.0f}",
+        "likelihood_gain": f"{rate[COURSE] / rate[PLAIN]:.0f}",
+        "frogs_compile": f"{frogs['compile_warm_s'].median:.1f}",
+        "frogs_cold": f"{frogs['compile_cold_s'].median:.1f}",
+        "frogs_sample": f"{frogs['sample_s'].median:.1f}",
+        "ours_sample": _median(summary[COURSE]["sample_s"]),
         "machine": machine_line(facts["machine"], facts["versions"]) + ".",
     }
-
-
-def _comparison(summary: list[dict]) -> str:
-    families = list(dict.fromkeys(one["family"] for one in summary))
-    ones = sorted(summary, key=lambda one: families.index(one["family"]))
-    ones = [one for one in ones if one["sampler"] in SAMPLERS and one["form"] != CENTRED]
-    results = {
-        **COMPILE,
-        "sample": lambda one: _median(one["sample_s"]),
-        **RATE,
-        "ESS/s warm": lambda one: _median(one["ess_per_s_warm"]),
-        "memory": lambda one: _median(one["peak_mb"]),
-        **GATE,
-    }
-    return _configurations(ones, NAMES, results, right=len(results))
-
-
-def _steps(ones: list[dict], names: dict) -> str:
-    """Return a table that compares configurations with the first of them."""
-    results = {
-        "µs a gradient": lambda one: cell(one["bare_us"]),
-        **RATE,
-        "times the first": lambda one: number(_rate(one) / _rate(ones[0])),
-        **GATE,
-    }
-    return _configurations(ones, names, results, right=len(results))
+    return json.dumps(blanks, indent=1, ensure_ascii=False) + "\n"
 
 
 # --- Figures ---------------------------------------------------------------------------------
@@ -393,50 +222,36 @@ _KINDS = (  # key, legend, marker, color of the style sheet, filled
 )
 
 
-def draw_samplers(summary: list[dict]) -> Figure:
+def draw_samplers(fits: pd.DataFrame) -> Figure:
     """Draw least ESS per second, with and without compilation, without a sampler's variants."""
     families: dict[str, list[dict]] = {}
-    for one in (one for one in summary if one["sampler"] in SAMPLERS):
+    for one in summarise(fits[fits["sampler"].isin(SAMPLERS)]).values():
         families.setdefault(one["family"], []).append(one)
-    # inches of a row: three lines of label where a model has several forms, or one
-    several = [len({one["form"] for one in ones}) > 1 for ones in families.values()]
+    # a model in several forms has three lines of label a row: inches
     heights = [
-        (0.85 if many else 0.5) * len(ones) + 0.5
-        for many, ones in zip(several, families.values(), strict=True)
+        (0.85 if family == "trolley" else 0.5) * len(ones) + 0.5
+        for family, ones in families.items()
     ]
+    size = (7, 1.7 + sum(heights) + 0.3 * len(heights))
     figure, axes = plt.subplots(
-        len(families),
-        figsize=(7, 1.7 + sum(heights) + 0.3 * len(heights)),
-        sharex=True,
-        squeeze=False,
-        height_ratios=heights,
+        len(families), figsize=size, sharex=True, squeeze=False, height_ratios=heights
     )
-    for ax, many, (family, ones) in zip(axes[:, 0], several, families.items(), strict=True):
+    for ax, (family, ones) in zip(axes[:, 0], families.items(), strict=True):
         ax.set_xscale("log")
         for place, one in enumerate(ones):
             if not one["repeats"]:
                 at = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": "small"}
                 ax.annotate(one["status"].partition(":")[0], (0.02, place), **at)
-                continue
             for key, _, marker, color, filled in _KINDS:
-                if one[key] is not None:
-                    low, middle, high = (one[key][k] for k in ("least", "median", "most"))
-                    plot_errorbar(
-                        *([middle], [place], [low], [high]),
-                        ax=ax,
-                        orientation="horizontal",
-                        color=color,
-                        width=6,
-                        alpha=0.3,
-                        marker=marker,
-                        fill=color if filled else "white",
-                        size=8,
-                        zorder=2 + filled,
-                    )
-        labels = [
-            one["form"].replace(", ", ",\n") + f"\n{one['sampler']}" if many else one["sampler"]
-            for one in ones
-        ]
+                if one[key]:
+                    low, middle, high = one[key]
+                    look = {"marker": marker, "fill": color if filled else "white", "size": 8}
+                    look |= {"color": color, "width": 6, "alpha": 0.3, "zorder": 2 + filled}
+                    ends = ([middle], [place], [low], [high])
+                    plot_errorbar(*ends, ax=ax, orientation="horizontal", **look)
+        labels = [one["sampler"] for one in ones]
+        if family == "trolley":
+            labels = [one["form"].replace(", ", ",\n") + f"\n{one['sampler']}" for one in ones]
         ax.set_yticks(range(len(ones)), labels)
         ax.set_ylim(len(ones) - 0.4, -0.6)
         ax.set_title(family, loc="left")
@@ -453,30 +268,28 @@ def draw_samplers(summary: list[dict]) -> Figure:
 def draw_growth(growth: pd.DataFrame) -> Figure:
     """Draw time of a bare gradient, seconds to compile and memory against size, with lines."""
     shown = {"bare_us": "µs a gradient", "compile_s": "compile, s", "peak_mb": "memory, MB"}
-    things = list(growth["what"].unique())
+    things = list(growth.groupby("what"))
     figure, axes = plt.subplots(
         len(shown), len(things), figsize=(7, 8.5), sharex="col", sharey="row", squeeze=False
     )
-    for column, what in enumerate(things):
-        rows = growth[growth["what"] == what]
+    for column, (what, rows) in zip(axes.T, things, strict=True):
         times = rows["times"].to_numpy(float)
-        for ax, (key, label) in zip(axes[:, column], shown.items(), strict=True):
+        for ax, (key, label) in zip(column, shown.items(), strict=True):
             values = rows[key].to_numpy(float)
             ax.set_xscale("log", base=2)
             ax.set_yscale("log")
-            if len(rows) > 1:
-                slope, error = exponent(times, values)
-                fitted = np.exp(np.log(values).mean() + slope * np.log(times / stats.gmean(times)))
-                plot_line(times, fitted, ax=ax, color="C1", linewidth=2)
-                ax.set_title(f"exponent {_with_error(slope, error)}", fontsize=12, loc="left")
+            slope, error = exponent(times, values)
+            fitted = stats.gmean(values) * (times / stats.gmean(times)) ** slope
+            plot_line(times, fitted, ax=ax, color="C1", linewidth=2)
+            ax.set_title(f"exponent {_with_error(slope, error)}", fontsize=12, loc="left")
             plot_scatter(times, values, ax=ax, color="C0", size=8, fill="white")
             ax.set_xticks(times, [f"{value:.0f}" for value in times])
             ax.minorticks_off()
             ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             ax.yaxis.set_major_formatter(ScalarFormatter())
-            if column == 0:
+            if ax in axes[:, 0]:
                 ax.set_ylabel(label)
-        axes[-1, column].set_xlabel(f"{what}, times")
+        ax.set_xlabel(f"{what}, times")
     for ax in axes[:, 0]:  # room for two labels at least
         low, high = ax.get_ylim()
         middle, half = np.sqrt(low * high), max(np.sqrt(high / low), 2.5)
@@ -484,77 +297,41 @@ def draw_growth(growth: pd.DataFrame) -> Figure:
     return figure
 
 
-def _png(draw: Callable[..., Figure], data: list[dict] | pd.DataFrame) -> bytes:
-    with plt.style.context(STYLE_PATH):
-        figure, stream = draw(data), io.BytesIO()
-        figure.savefig(stream, format="png", metadata={"Software": None})
-        plt.close(figure)
-    return stream.getvalue()
-
-
 # --- Files -----------------------------------------------------------------------------------
 
 
-def _table(rows: list[dict], columns: list[str]) -> pd.DataFrame:
-    """Return a table of rows as it will be read again: five digits."""
+def keep(folder: Path, rows: list[dict], facts: dict) -> None:
+    """Store the rows of a run, floats to five digits, and its facts."""
+    store(folder / "samplers.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     rows = [
         {k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in row.items()}
         for row in rows
     ]
-    text = pd.DataFrame(rows).reindex(columns=columns).to_csv(index=False, lineterminator="\n")
-    return pd.read_csv(io.StringIO(text))
-
-
-def tables(rows: list[dict], facts: dict) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
-    """Return fits, growth and all facts of a run, from its rows and its machine."""
-    by_kind = {kind: [r for r in rows if r["kind"] == kind] for kind in ("fit", "growth", "floor")}
-    floor = next(iter(by_kind["floor"]), None)
-    facts = facts | {
-        "chains": CHAINS,
-        "cores": CORES,
-        "agreement": agreement(by_kind["fit"]),
-        "floor": floor and {k: floor[k] for k in ("ratings", "operations", "us")},
-    }
-    fits, growth = _table(by_kind["fit"], FIT_COLUMNS), _table(by_kind["growth"], GROWTH_COLUMNS)
-    return fits, growth, facts
+    for kind, name, columns in (("fit", "samplers", FITS), ("growth", "growth", SIZES)):
+        table = pd.DataFrame([r for r in rows if r["kind"] == kind]).reindex(columns=columns)
+        store(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
 
 
 def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
-    """Read again what `write` stored of `tables`."""
+    """Read fits, growth and facts, as `keep` stored them."""
     fits, growth = (pd.read_csv(folder / f"{name}.csv") for name in ("samplers", "growth"))
     return fits, growth, json.loads((folder / "samplers.json").read_text(encoding="utf-8"))
 
 
-def texts(fits: pd.DataFrame, growth: pd.DataFrame, facts: dict) -> dict[str, str]:
-    """Return the files of the results that are text, by name; the page's is not among them."""
-    summary = summarise(fits)
-    whole = facts | {"summary": summary, "ratios": ratios(summary)}
-    found = {
-        "samplers.csv": fits.to_csv(index=False, lineterminator="\n"),
-        "samplers.json": json.dumps(whole, indent=1, ensure_ascii=False) + "\n",
-        "samplers.md": _samplers_md(summary, facts),
-        "growth.csv": growth.to_csv(index=False, lineterminator="\n"),
-    }
-    return found | ({"growth.md": _growth_md(growth, facts)} if len(growth) else {})
-
-
-def page_json(fits: pd.DataFrame, growth: pd.DataFrame, facts: dict) -> str:
-    """Return the text of ``page.json``; raise where the page says what the results do not."""
-    blanks = page(summarise(fits), growth, facts)
-    return json.dumps(blanks, indent=1, ensure_ascii=False) + "\n"
-
-
-def write(folder: Path, fits: pd.DataFrame, growth: pd.DataFrame, facts: dict) -> None:
-    """Store tables and figures; then, of a full run, what the page needs, if it bears the page."""
-    for name, content in texts(fits, growth, facts).items():
-        store(folder / name, content)
-    store(folder / "samplers.png", _png(draw_samplers, summarise(fits)))
-    if len(growth):
-        store(folder / "growth.png", _png(draw_growth, growth))
+def write(folder: Path) -> None:
+    """Draw what is stored; then, of a full run, store what the page needs, if it bears the page."""
+    fits, growth, facts = read(folder)
+    for name, draw, table in (("samplers", draw_samplers, fits), ("growth", draw_growth, growth)):
+        if len(table):
+            with plt.style.context(STYLE_PATH):
+                figure, stream = draw(table), io.BytesIO()
+                figure.savefig(stream, format="png", metadata={"Software": None})
+                plt.close(figure)
+            store(folder / f"{name}.png", stream.getvalue())
     (folder / "page.json").unlink(missing_ok=True)
     if not facts["quick"]:
-        store(folder / "page.json", page_json(fits, growth, facts))
+        store(folder / "page.json", page(fits, growth, facts))
 
 
 if __name__ == "__main__":
-    write(RESULTS, *read(RESULTS))
+    write(RESULTS)

@@ -1,6 +1,6 @@
 """Compare samplers and forms of the course's models, on this machine: `make bench`.
 
-python -m benchmarks.run [--quick] [--into DIR]
+python -m benchmarks.run [--quick]
 
 Every configuration has two processes of its own: the first, for one seed, finds PyTensor's cache
 empty; the second, for the other seeds, finds what the first left. Finished rows are kept in
@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 
 from benchmarks import common, report
-from benchmarks.measure import NUTPIE, OPERATIONS, SAMPLERS, VARIANTS
+from benchmarks.measure import CORES, NUTPIE, SAMPLERS, VARIANTS
 from benchmarks.models import CENTRED, OURS, STOCK
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,8 +86,6 @@ def tasks(quick: bool) -> list[dict]:
             for seeds in ([] if sampler in VARIANTS else [1], list(range(2, fits + 1))):
                 if seeds:
                     found.append(one | {"seeds": seeds, "limit": limit * len(seeds)})
-    floor = {"kind": "floor", "name": "floor", "cache": "floor", "seeds": [1], "limit": 60}
-    found.append(floor | {"ratings": 9930, "operations": OPERATIONS})
     for what, sizes in SIZES[quick].items():
         for times in sizes:
             one = {"kind": "growth", "what": what, "times": times, "sampler": NUTPIE}
@@ -108,23 +106,19 @@ def key() -> str:
     return digest.hexdigest()[:12]
 
 
-def environment(compiledir: Path) -> dict[str, str]:
-    """Return the variables of a process that measures, with PyTensor's cache for it."""
-    # JAX's own cache is off unless it is asked for; a reader's setting would be no default
-    own = {k: v for k, v in os.environ.items() if not k.startswith("JAX_COMPILATION_CACHE")}
-    flags = [own.get("PYTENSOR_FLAGS"), f"base_compiledir={compiledir}"]
-    return own | {"OMP_NUM_THREADS": "1", "PYTENSOR_FLAGS": ",".join(filter(None, flags))}
-
-
 def measure_apart(task: dict, rows: Path, compiledir: Path, limit: float) -> str | None:
     """Run one task in a process of its own, which writes rows, for at most so many seconds.
 
     Returns a status, where the process did not come to its end.
     """
+    # JAX's own cache is off unless it is asked for; a reader's setting would be no default
+    own = {k: v for k, v in os.environ.items() if not k.startswith("JAX_COMPILATION_CACHE")}
+    flags = [own.get("PYTENSOR_FLAGS"), f"base_compiledir={compiledir}"]
+    own |= {"OMP_NUM_THREADS": "1", "PYTENSOR_FLAGS": ",".join(filter(None, flags))}
     with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.measure", json.dumps(task), str(rows)],
         cwd=ROOT,
-        env=environment(compiledir),
+        env=own,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # its workers end with it
@@ -184,17 +178,15 @@ def run(todo: list[dict], folder: Path, seconds: float) -> tuple[list[dict], boo
     return all_rows, complete
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> int:
     """Measure, and write tables and figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few draws, three minutes")
-    parser.add_argument("--into", type=Path, help="folder of the results")
-    options = parser.parse_args(arguments)
-    quick = options.quick
-    into = options.into or (WORK / "quick" if quick else report.RESULTS)
+    quick = parser.parse_args().quick
+    into = WORK / "quick" if quick else report.RESULTS
     folder, todo = WORK / f"rows-{key()}", tasks(quick)
     if hasattr(os, "sched_setaffinity"):  # samplers on JAX take every core there is
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: report.CORES])
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     print(f"{len(todo)} measurements, at most {MINUTES[quick]} minutes.", flush=True)
     try:
         # the rest is for what is drawn and written at the end
@@ -203,8 +195,9 @@ def main(arguments: list[str] | None = None) -> int:
         print("\nInterrupted. What is finished is kept; the same command goes on from there.")
         return 130
     facts = {"machine": common.machine(), "versions": common.versions(), "quick": quick}
+    report.keep(into, rows, facts)
     try:
-        report.write(into, *report.tables(rows, facts))
+        report.write(into)
     except report.UnfoundedError as error:
         print(error)
     print(f"Written to {os.path.relpath(into, ROOT)}.")

@@ -1,7 +1,4 @@
-"""The benchmarks: models that must agree, arithmetic of the tables, runs that go on.
-
-Of the stored results: table, text, summary and page say the same, and bear what the page says.
-"""
+"""The benchmarks: models that must agree, summaries, runs that go on, a page that results bear."""
 
 from __future__ import annotations
 
@@ -16,49 +13,8 @@ import pytest
 
 from benchmarks import arithmetic, common, measure, models, report, run
 from benchmarks.models import OURS, STOCK
-from rethinking.sampling import ordered_starts
 
-FACTS = {
-    "machine": {"processor": "Some", "cores": 2, "memory_gb": 8, "system": "S", "python": "3.13"},
-    "versions": {"pymc": "6.4"},
-    "quick": True,
-}
 NUTPIE = measure.NUTPIE
-
-
-def fit_row(form: str = "textbook", sampler: str = "PyMC", seed: int = 1, **changes) -> dict:
-    """One made-up row: 100 effective draws in 10 seconds, 20 to compile."""
-    return {
-        **{"kind": "fit", "family": "trolley", "form": form, "sampler": sampler, "seed": seed},
-        **{"draws": 1000, "tune": 500, "target_accept": None, "status": "ok"},
-        **{"cache": "cold" if seed == 1 else "warm", "compile_s": 20.0 if seed == 1 else 5.0},
-        **{"sample_s": 10.0, "gradients": 20000, "warmup_counted": True, "parameters": 356},
-        **{"max_rhat": 1.004, "divergences": 0, "min_ess": 100.0, "bare_us": 60.0},
-        **{"min_ess_without": "90.0;100.0;100.0;110.0", "peak_mb": 500.0, "worker_mb": None},
-        **{"passes": True, "problems": ""},
-        **changes,
-    }
-
-
-ERROR = np.sqrt(3 * np.var(np.log([90, 100, 100, 110])))  # the jackknife's, of a row
-STOPPED = ("kind", "family", "form", "sampler", "seed", "draws", "tune", "target_accept")
-ROWS = [
-    fit_row(),
-    *(fit_row(STOCK, NUTPIE, seed, min_ess=100.0 * seed) for seed in (1, 2, 3)),
-    *(fit_row(OURS, NUTPIE, seed, sample_s=0.5 * seed) for seed in (1, 2, 3)),
-    {k: fit_row(STOCK, "BlackJAX")[k] for k in STOPPED} | {"status": "stopped after 75 s"},
-    *(
-        {
-            **{"kind": "growth", "what": what, "times": times, "parameters": 50 * times},
-            **{"draws": 100, "tune": 100, "compile_s": 9.0 + times, "sample_s": 0.1 * times},
-            **{"gradients": 9000, "us_per_gradient": 5.0 * times, "bare_us": 4.0 * times},
-            **{"peak_mb": 300.0 + times},
-        }
-        for what in ("people", "tanks")
-        for times in (1, 2, 4)
-    ),
-    {"kind": "floor", "ratings": 9930, "operations": measure.OPERATIONS, "us": 30.0},
-]
 
 
 # --- Models ----------------------------------------------------------------------------------
@@ -105,20 +61,11 @@ def test_centred_predictors_leave_the_density_as_it_is() -> None:
     assert logp[0](same) == pytest.approx(logp[1](point), rel=1e-12)
 
 
-@pytest.mark.compiles
-def test_starts_are_finite() -> None:
-    (cutpoints,) = ordered_starts(models.FORMS["trolley", "textbook"]()).values()
-    assert (np.diff(cutpoints) > 0).all()
-
-
-def test_larger_data_are_new_people_and_tanks() -> None:
+def test_larger_data_are_new_people() -> None:
     once, twice = models.more_people(1, 1), models.more_people(2, 1)
-    assert (len(twice), twice["id"].nunique()) == (2 * len(once), 2 * once["id"].nunique())
-    assert twice["id"].value_counts().eq(30).all() and twice["response"].between(1, 7).all()
+    assert twice["id"].nunique() == 662 and twice["id"].value_counts().eq(30).all()
     first, second = twice["response"][: len(once)], twice["response"][len(once) :]
     assert (first.to_numpy() != second.to_numpy()).mean() > 0.5
-    tanks = models.more_tanks(3, 1)
-    assert len(tanks) == 144 and (tanks["surv"] <= tanks["density"]).all()
 
 
 # --- Measuring -------------------------------------------------------------------------------
@@ -146,144 +93,65 @@ def test_what_is_missing_or_broken_is_said_in_a_sentence(
     assert row["status"].startswith(f"skipped: {said}") and "\n" not in row["status"]
 
 
-@pytest.mark.compiles
-def test_floor_takes_longer_with_more_to_do() -> None:
-    few = measure.floor(20000, multiplications=1, divisions=0)
-    assert 0 < few < measure.floor(20000, multiplications=1, divisions=8)
-
-
 # --- Results ---------------------------------------------------------------------------------
 
 
-def summary_of(rows: list[dict] = ROWS) -> dict[tuple[str, str], dict]:
-    fits, _, _ = report.tables(rows, FACTS)
-    return {(one["form"], one["sampler"]): one for one in arithmetic.summarise(fits)}
+def test_results_are_stored_summarised_and_drawn(tmp_path: Path) -> None:
+    """Of made-up fits: 100 effective draws in 10 seconds, 20 or 5 to compile."""
+    task = {"kind": "fit", "family": "trolley", "form": STOCK, "sampler": NUTPIE, "draws": 100}
+    row = task | {"cache": "warm", "status": "ok", "compile_s": 5.0, "sample_s": 10.0}
+    row |= {"min_ess": 100.0, "min_ess_without": "90;100;100;110", "passes": True, "seed": 2}
+    cold = row | {"cache": "cold", "compile_s": 20.0, "seed": 1}
+    large = row | {"min_ess": 300.0}
+    ours = large | {"form": OURS}
+    stopped = task | {"sampler": "BlackJAX", "status": "stopped after 75 s"}
+    grown = {"kind": "growth", "what": "tanks", "times": 1, "compile_s": 9.0, "bare_us": 4.0}
+    rows = [cold, row, large, ours, stopped, grown | {"peak_mb": 300.123456}]
+    report.keep(tmp_path, rows, {"quick": True})
+    report.write(tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"samplers.png", "growth.png"} < names and "page.json" not in names
+    fits, growth, _ = report.read(tmp_path)
+    assert growth["peak_mb"].item() == 300.12
+    stock, one, none = arithmetic.summarise(fits).values()
+    assert stock["ess_per_s"] == (10, 10, 30) and stock["passes"] == stock["repeats"] == 3
+    assert stock["ess_per_s_warm"].most == 300 / 15 and stock["compile_cold_s"].median == 20
+    error = np.sqrt(3 * np.var(np.log([90, 100, 100, 110])))  # the jackknife's
+    np.testing.assert_allclose(one["ess_per_s"], 30 * np.exp([-error, 0, error]))
+    assert one["compile_cold_s"] is None and one["ess_per_s_cold"] is None
+    assert (none["repeats"], none["status"]) == (0, "stopped after 75 s")
 
-
-def test_medians_and_spread() -> None:
-    found = summary_of()
-    reference, stock = found["textbook", "PyMC"], found[STOCK, NUTPIE]
-    spread = [reference["ess_per_s"][k] for k in ("least", "median", "most")]
-    np.testing.assert_allclose(spread, [10 * np.exp(-ERROR), 10, 10 * np.exp(ERROR)])
-    assert reference["compile_warm_s"] is None and reference["ess_per_s_warm"] is None
-    assert reference["ess_per_s_cold"]["median"] == pytest.approx(100 / 30)
-    assert stock["ess_per_s"] == {"median": 20, "least": 10, "most": 30}
-    assert stock["ess_per_s_warm"]["median"] == pytest.approx(200 / 15)
-    assert stock["compile_cold_s"]["median"] == 20 and stock["compile_warm_s"]["median"] == 5
-    assert stock["us_per_gradient"]["median"] == pytest.approx(1e6 * 2 * 10 / 20000)
-    stopped = found[STOCK, "BlackJAX"]
-    assert (stopped["repeats"], stopped["status"]) == (0, "stopped after 75 s")
-
-
-def test_a_sampler_that_hides_its_warm_up_gets_no_time_a_gradient() -> None:
-    (one,) = summary_of([fit_row(warmup_counted=False)]).values()
-    assert one["us_per_gradient"] is None and one["gradients"]["median"] == 20000
-
-
-def test_ratios() -> None:
-    found = {(r["form"], r["against"]): r for r in arithmetic.ratios(list(summary_of().values()))}
-    first, second = (found[OURS, name] for name, _, _ in arithmetic.REFERENCES)
-    # ours: 200, 100 and 66.7 a second
-    assert first["ratio"] == pytest.approx(100 / 10) and first["goal"] == 100
-    assert first["least"] == pytest.approx(100 / 1.5 / (10 * np.exp(ERROR)))
-    assert second["ratio"] == pytest.approx(100 / 20) and second["most"] == pytest.approx(200 / 10)
-
-
-def test_means_are_compared_in_their_errors() -> None:
-    rng = np.random.default_rng(3)
-    rows = [
-        fit_row(form, NUTPIE, seed, means=rng.normal(0, 0.1, 400), errors=[0.1] * 400)
-        for form in (STOCK, OURS)
-        for seed in (1, 2)
-    ]
-    (found,) = arithmetic.agreement(rows)
-    assert found["form"] == OURS and found["means"] == 400
-    assert found["root_mean_square"] == pytest.approx(1, abs=0.15) and found["largest"] < 4.2
-    assert found["bound"] == pytest.approx(4.2, abs=0.1)
-    assert arithmetic.agreement(rows[2:]) == []
-
-
-def test_exponent() -> None:
-    sizes = np.array([1, 2, 4, 8, 16])
-    slope, error = arithmetic.exponent(sizes, 3 * sizes**1.5)
-    assert slope == pytest.approx(1.5) and error == pytest.approx(0, abs=1e-6)
-    assert np.isnan(arithmetic.exponent([1, 2], [1, 2])[1])
-
-
-def test_results_are_written_and_read_again(tmp_path: Path) -> None:
-    report.write(tmp_path, *report.tables(ROWS, FACTS))
-    for name, text in report.texts(*report.read(tmp_path)).items():
-        assert (tmp_path / name).read_text(encoding="utf-8") == text, name
-    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
-    text = (tmp_path / "samplers.md").read_text(encoding="utf-8")
-    assert "stopped after 75 s" in text and "takes 30.0 µs" in text and "at least 100" in text
-
-
-# --- The stored results ----------------------------------------------------------------------
 
 STORED = report.read(report.RESULTS)
-SUMMARY = arithmetic.summarise(STORED[0])
 
 
-def stored(name: tuple, summary: list[dict]) -> dict:
-    return next(one for one in summary if tuple(one[k] for k in arithmetic.KEY) == name)
-
-
-def test_stored_results_agree_with_one_another_and_bear_the_page() -> None:
-    texts = report.texts(*STORED) | {"page.json": report.page_json(*STORED)}
-    for name, text in texts.items():
-        kept = (report.RESULTS / name).read_text(encoding="utf-8")
-        assert kept == text, f"{name}: run `python -m benchmarks.report`"
+def test_stored_results_bear_the_page() -> None:
+    kept = (report.RESULTS / "page.json").read_text(encoding="utf-8")
+    assert kept == report.page(*STORED), "run `python -m benchmarks.report`"
     assert not STORED[2]["quick"]
 
 
 @pytest.mark.parametrize(
     ("name", "times"),
     [
-        (arithmetic.COURSE, 1e4),
-        (arithmetic.PLAIN, 1e4),
+        (report.PLAIN, 1e4),
         (("confounds, latent Mundlak", "course", "NumPyro"), 1e4),
         (("reed frogs", "course", "BlackJAX"), 1e-2),
         (("trolley", OURS, f"{NUTPIE}, one core"), 1e4),
     ],
 )
 def test_what_the_results_do_not_bear_is_refused(name: tuple, times: float) -> None:
-    changed = copy.deepcopy(SUMMARY)
-    stored(name, changed)["ess_per_s"]["median"] *= times
+    changed = copy.deepcopy(arithmetic.summarise(STORED[0]))
+    spread = changed[name]["ess_per_s"]
+    changed[name]["ess_per_s"] = spread._replace(median=spread.median * times)
     with pytest.raises(report.UnfoundedError, match="says what the results do not"):
-        report.check_claims(changed, *STORED[1:])
-    changed.remove(stored(arithmetic.BEST, changed))
+        report.check_claims(changed, STORED[1])
+    del changed[report.BEST]
     with pytest.raises(report.UnfoundedError, match="needs a fit of trolley"):
-        report.check_claims(changed, *STORED[1:])
-
-
-def test_the_goals_of_the_trolley_model() -> None:
-    """What the course promises of its form, as stored."""
-    for one in arithmetic.ratios(SUMMARY):
-        assert one["goal"] is None or one["ratio"] >= one["goal"], one
-    ours = stored(arithmetic.COURSE, SUMMARY)
-    assert ours["passes"] == ours["repeats"] >= 5 and ours["bare_us"]["most"] <= 100
+        report.check_claims(changed, STORED[1])
 
 
 # --- Runs ------------------------------------------------------------------------------------
-
-
-class Process:
-    """Stands for the process that measures: a row a seed, until it is interrupted."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.done, self.stop_at = [], None
-        monkeypatch.setattr(run, "measure_apart", self)
-
-    def __call__(self, task: dict, rows: Path, compiledir: Path, limit: float) -> None:
-        found = []
-        for seed in task["seeds"]:
-            if len(self.done) == self.stop_at:
-                raise KeyboardInterrupt
-            broken = task.get("sampler") == "BlackJAX"
-            found.append({"status": "skipped: broken here" if broken else "ok", "seed": seed})
-            common.store(rows, json.dumps(found))
-            self.done.append((task["name"], seed))
 
 
 def test_every_task_names_a_form_and_a_sampler() -> None:
@@ -291,26 +159,37 @@ def test_every_task_names_a_form_and_a_sampler() -> None:
         fits = [task for task in run.tasks(quick) if task["kind"] == "fit"]
         assert {(t["family"], t["form"]) for t in fits} <= set(models.FORMS)
         assert {t["sampler"] for t in fits} <= {*measure.SAMPLERS, *measure.VARIANTS}
-        assert len({(t["name"], *t["seeds"]) for t in fits}) == len(fits)
         assert set(run.SIZES[quick]) <= set(models.GROWTH)
-    assert set(arithmetic.LADDER) <= {tuple(t[k] for k in arithmetic.KEY) for t in fits}
+    assert set(report.LADDER) <= {tuple(t[k] for k in arithmetic.KEY) for t in fits}
 
 
 def test_an_interrupted_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    process, todo = Process(monkeypatch), run.tasks(quick=False)
-    process.stop_at = 3  # amid the seeds of the second process, which begins anew
+    done, todo = [], run.tasks(quick=False)
+
+    def process(task: dict, rows: Path, compiledir: Path, limit: float) -> None:
+        found = []
+        for seed in task["seeds"]:
+            if len(done) == stop_at:
+                raise KeyboardInterrupt
+            broken = task["sampler"] == "BlackJAX"
+            found.append({"status": "skipped: broken here" if broken else "ok", "seed": seed})
+            common.store(rows, json.dumps(found))
+            done.append(seed)
+
+    monkeypatch.setattr(run, "measure_apart", process)
+    stop_at = 3  # amid the seeds of the second process, which begins anew
     with pytest.raises(KeyboardInterrupt):
         run.run(todo, tmp_path, 1000)
-    process.stop_at = None
+    stop_at = None
     rows, complete = run.run(todo, tmp_path, 1000)
-    assert complete and [seed for _, seed in process.done[:7]] == [1, 2, 3, 2, 3, 4, 5]
+    assert complete and done[:7] == [1, 2, 3, 2, 3, 4, 5]
     assert [r["seed"] for r in rows if r["name"] == todo[0]["name"]] == [1, 2, 3, 4, 5]
     # what is broken is not tried with other seeds, and is a result
     assert len([r for r in rows if r.get("sampler") == "BlackJAX"]) == 3
-    before = len(process.done)
-    assert run.run(todo, tmp_path, 1000)[0] == rows and len(process.done) == before
+    before = len(done)
+    assert run.run(todo, tmp_path, 1000)[0] == rows and len(done) == before
     assert "from an earlier run" in capsys.readouterr().out
 
 
@@ -322,7 +201,7 @@ def test_what_did_not_fit_in_is_named_and_not_stored(tmp_path: Path) -> None:
 
 def test_a_process_is_stopped_at_its_limit(tmp_path: Path) -> None:
     rows = tmp_path / "rows.json"
-    status = run.measure_apart({"kind": "floor"}, rows, tmp_path / "cache", 0.01)
+    status = run.measure_apart({"kind": "fit"}, rows, tmp_path / "cache", 0.01)
     assert status == "stopped after 0 s" and not rows.exists()
 
 
@@ -334,11 +213,3 @@ def test_key_changes_with_code_and_versions(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(run, "CODE", ("no_such_file.py",))
     with pytest.raises(FileNotFoundError, match="mend CODE"):
         run.key()
-
-
-def test_a_file_is_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
-    common.store(tmp_path / "new" / "file.txt", "µ")
-    with pytest.raises(TypeError):
-        common.store(tmp_path / "new" / "file.txt", None)
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["file.txt"]
-    assert (tmp_path / "new" / "file.txt").read_text(encoding="utf-8") == "µ"

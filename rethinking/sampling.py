@@ -401,9 +401,9 @@ def _check_read(model: pm.Model, names: Collection[str], where: str) -> None:
     for name in names:
         if model[name] not in read:
             raise ValueError(
-                f"{where}: neither a prior nor the likelihood reads {name!r}, so that a fit with "
-                "another value would be the same: put it where a number was typed in its place, "
-                f"or leave it out of {where}."
+                f"{where}: neither a prior nor the likelihood reads {name!r}, so that the "
+                "parameters would be the same with another value: put it where a number was typed "
+                f"in its place, or leave it out of {where}."
             )
 
 

@@ -263,7 +263,7 @@ def test_shape_that_is_compiled_in_cannot_change():
         x, z = pm.Data("x", np.arange(3.0)), pm.Data("z", np.ones(3))
         a = pm.Normal("a")
         pm.Deterministic("mu", a * z + x)
-        pm.Normal("y", a * x.sum(), 1, observed=0.0)
+        pm.Normal("y", a * x.sum() * z.mean(), 1, observed=0.0)
     compiled = CompiledModel(model, vary=["x", "z"])
     short(compiled, data={"x": [1.0, 2.0, 3.0]})
     with pytest.raises(ValueError, match="The new data do not fit each other"):

@@ -31,22 +31,16 @@ from publish.files import IMAGES, ROOT, code_trees, figure_of, image_type, place
 
 Check = Callable[[NotebookNode, str], Iterator[str]]
 
-LEAST_WORDS_OF_ALT = 3
 LARGEST_IMAGE = 400_000
 
-MYST = (
-    MarkdownIt("commonmark")
-    .use(colon_fence_plugin)
-    .use(dollarmath_plugin)
-    .use(myst_block_plugin)
-    .use(myst_role_plugin)
-)
+MYST = MarkdownIt("commonmark")
+for plugin in (colon_fence_plugin, dollarmath_plugin, myst_block_plugin, myst_role_plugin):
+    MYST.use(plugin)
 
 # Each takes a keyword that fixes what it draws.
 SEED_WORDS = {"random_seed", "seed", "random_state", "rng"}
 SEEDED_ANYWHERE = re.compile(r"sample|sample_\w+|rvs")
 SEEDED_BY_OWNER = {"draw": {"pm", "pymc"}, "fit": {"utils", "pm", "pymc"}}
-SEEDED_NAMES = {"fit", "draw"}
 LOCAL_GENERATORS = {"default_rng", "Generator", "SeedSequence", "BitGenerator", "PCG64", "Philox"}
 
 
@@ -60,17 +54,14 @@ def _tokens(nb: NotebookNode) -> Iterator[tuple[int, Token]]:
             yield from ((index, token) for token in MYST.parse(cell.source))
 
 
-def _calls(nb: NotebookNode) -> Iterator[tuple[int, ast.Call]]:
-    """Yield the calls in the code cells."""
+def _nodes(nb: NotebookNode, kind: type[ast.AST]) -> Iterator[tuple[int, ast.AST]]:
+    """Yield the parts of the code cells that are of one kind."""
     for index, tree in code_trees(nb):
-        yield from ((index, node) for node in ast.walk(tree) if isinstance(node, ast.Call))
+        yield from ((index, node) for node in ast.walk(tree) if isinstance(node, kind))
 
 
-def _figures(nb: NotebookNode) -> Iterator[tuple[int, NotebookNode, dict]]:
-    for index, cell in enumerate(nb.cells):
-        figure = figure_of(cell)
-        if figure:
-            yield index, cell, figure
+def _figures(nb: NotebookNode) -> list[tuple[int, NotebookNode, dict]]:
+    return [(i, cell, figure_of(cell)) for i, cell in enumerate(nb.cells) if figure_of(cell)]
 
 
 def one_title(nb: NotebookNode, name: str) -> Iterator[str]:
@@ -87,12 +78,12 @@ def post_block(nb: NotebookNode, name: str) -> Iterator[str]:
     found = [token for _, token in _tokens(nb) if token.info.startswith("{post}")]
     if len(found) != 1:
         yield f"a notebook has one post block below its title, this one has {len(found)}."
-        return
-    if not re.fullmatch(r"\{post\} [A-Z][a-z]{2} \d{1,2}, \d{4} *", found[0].info):
-        yield "the post block has no date; write :::{post} Jan 31, 2026."
-    for option in ("tags", "category", "author"):
-        if not re.search(rf"^:{option}: *\S", found[0].content, re.MULTILINE):
-            yield f"the post block says nothing for :{option}:; fill it in."
+    for post in found:
+        if not re.fullmatch(r"\{post\} [A-Z][a-z]{2} \d{1,2}, \d{4} *", post.info):
+            yield "the post block has no date; write :::{post} Jan 31, 2026."
+        for option in ("tags", "category", "author"):
+            if not re.search(rf"^:{option}: *\S", post.content, re.MULTILINE):
+                yield f"the post block says nothing for :{option}:; fill it in."
 
 
 def figure_headers(nb: NotebookNode, name: str) -> Iterator[str]:
@@ -119,10 +110,8 @@ def labels_unique(nb: NotebookNode, name: str) -> Iterator[str]:
 def plain_markdown(nb: NotebookNode, name: str) -> Iterator[str]:
     """Refuse what a code host would show as source; `post` blocks and labels are let pass."""
     for index, token in _tokens(nb):
-        found = (
-            re.findall(r"^(\{(?!post\})[\w:.-]+\})", token.info) if "fence" in token.type else []
-        )
-        found = [f"the directive {name}" for name in found]
+        fence = re.match(r"\{(?!post\})[\w:.-]+\}", token.info) if "fence" in token.type else None
+        found = [f"the directive {fence[0]}"] if fence else []
         roles = (child for child in token.children or [] if child.type == "myst_role")
         found += [f"the role {{{role.meta['name']}}}" for role in roles]
         found += ["a formula's label"] if token.type == "math_block_label" else []
@@ -135,9 +124,7 @@ def plain_markdown(nb: NotebookNode, name: str) -> Iterator[str]:
 
 def starts(nb: NotebookNode, name: str) -> Iterator[str]:
     first = next((i for i, cell in enumerate(nb.cells) if cell.cell_type == "code"), None)
-    if not any(
-        index == first and _call_name(call) == ("start", "utils") for index, call in _calls(nb)
-    ):
+    if (first, ("start", "utils")) not in [(i, _call_name(c)) for i, c in _nodes(nb, ast.Call)]:
         yield (
             "the first code cell does not call utils.start(); call it there, so that style, "
             "messages and compiled models are those of the course."
@@ -161,14 +148,14 @@ def _draws(call: ast.Call) -> bool:
     if SEEDED_ANYWHERE.fullmatch(called):
         return True
     if owner == "":
-        return called in SEEDED_NAMES
+        return called in SEEDED_BY_OWNER
     # Our own fits have names; the fits of statsmodels have none, and draw nothing.
     named = called == "fit" and any(keyword.arg == "name" for keyword in call.keywords)
     return named or owner in SEEDED_BY_OWNER.get(called, ())
 
 
 def seeds_named(nb: NotebookNode, name: str) -> Iterator[str]:
-    for index, call in _calls(nb):
+    for index, call in _nodes(nb, ast.Call):
         called, _ = _call_name(call)
         if _draws(call) and not SEED_WORDS & {keyword.arg for keyword in call.keywords}:
             yield f"{place(nb, index)}: {called}() names no seed; add random_seed=RANDOM_SEED."
@@ -177,23 +164,20 @@ def seeds_named(nb: NotebookNode, name: str) -> Iterator[str]:
 
 
 def no_global_seed(nb: NotebookNode, name: str) -> Iterator[str]:
-    for index, tree in code_trees(nb):
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.Attribute) or node.attr in LOCAL_GENERATORS:
-                continue
-            if ast.unparse(node.value) in {"np.random", "numpy.random"}:
-                yield (
-                    f"{place(nb, index)}: np.random.{node.attr} works on numpy's global state; "
-                    "use a generator, np.random.default_rng(RANDOM_SEED)."
-                )
+    for index, node in _nodes(nb, ast.Attribute):
+        owned = ast.unparse(node.value) in {"np.random", "numpy.random"}
+        if owned and node.attr not in LOCAL_GENERATORS:
+            yield (
+                f"{place(nb, index)}: np.random.{node.attr} works on numpy's global state; "
+                "use a generator, np.random.default_rng(RANDOM_SEED)."
+            )
 
 
 def one_random_seed(nb: NotebookNode, name: str) -> Iterator[str]:
     named = [
         (index, isinstance(node.ctx, ast.Store))
-        for index, tree in code_trees(nb)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and node.id == "RANDOM_SEED"
+        for index, node in _nodes(nb, ast.Name)
+        if node.id == "RANDOM_SEED"
     ]
     set_in = [place(nb, index) for index, stored in named if stored]
     if named and len(set_in) != 1:
@@ -202,7 +186,7 @@ def one_random_seed(nb: NotebookNode, name: str) -> Iterator[str]:
 
 
 def warnings_kept(nb: NotebookNode, name: str) -> Iterator[str]:
-    for index, call in _calls(nb):
+    for index, call in _nodes(nb, ast.Call):
         called, _ = _call_name(call)
         values = [*call.args, *(keyword.value for keyword in call.keywords)]
         ignores = any(isinstance(v, ast.Constant) and v.value == "ignore" for v in values)
@@ -211,11 +195,7 @@ def warnings_kept(nb: NotebookNode, name: str) -> Iterator[str]:
 
 
 def no_typed_results(nb: NotebookNode, name: str) -> Iterator[str]:
-    """Refuse decimals in captions and alt texts, unless the code holds the same number.
-
-    A number that the code does not hold was read off a result, and nothing would change it
-    when the result does.
-    """
+    """Refuse decimals in captions and alt texts that the code does not hold: read off a result."""
     code = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "code")
     inputs = set(re.findall(r"(?<![\w.])\d+\.\d+(?![\w.])", code))
     for index, _, figure in _figures(nb):
@@ -240,7 +220,7 @@ def alt_texts(nb: NotebookNode, name: str) -> Iterator[str]:
         if not a:
             if cell.get("outputs") or cell.get("execution_count"):
                 yield f"{here}: the figure has no alt text; write mystnb.image.alt."
-        elif len(a) < LEAST_WORDS_OF_ALT:
+        elif len(a) < 3:
             yield f"{here}: the alt text is «{alt}»; say what is to be seen."
         elif SequenceMatcher(None, a, b, autojunk=False).ratio() > 0.6:
             yield (
@@ -283,8 +263,7 @@ def _search(
     nb: NotebookNode, name: str, pattern: str, problem: str, seen: bool = False
 ) -> Iterator[str]:
     for here, text in _texts(nb, seen):
-        found = re.search(pattern, text)
-        if found:
+        if found := re.search(pattern, text):
             around = text[max(0, found.start() - 20) : found.end() + 60]
             yield f"{here}: {problem} {_quote(around)}"
 
@@ -336,8 +315,7 @@ def images_in_figures(nb: NotebookNode, name: str) -> Iterator[str]:
 
 def images_small(nb: NotebookNode, name: str) -> Iterator[str]:
     for here, output in _outputs(nb):
-        mime = image_type(output)
-        if mime:
+        if mime := image_type(output):
             data = output.data[mime]
             size = len(data) if mime == "image/svg+xml" else len(base64.b64decode(data))
             if size > LARGEST_IMAGE:
@@ -381,7 +359,6 @@ SOURCE_CHECKS: list[Check] = [
     one_random_seed,
     warnings_kept,
 ]
-UUID = r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
 # What an output must not hold, and what to do about it.
 PATTERNS = {
     r"\r(?!\n)|\d+%\s*\||[█▏▎▍▌▋▊▉━╸╺]{2,}|\bit/s\b|<progress\b": (
@@ -390,7 +367,7 @@ PATTERNS = {
     r"\b0x[0-9a-fA-F]{6,}\b|<[^<>]{1,200} at 0x": (
         "do not show an object's address (end the cell with ; or print a value):"
     ),
-    rf"{UUID}|id=[\"']T_[0-9a-f]{{5}}\b": (
+    r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|id=[\"']T_[0-9a-f]{5}\b": (
         "a random name differs in every run (give a Styler a fixed uuid):"
     ),
 }
@@ -421,5 +398,5 @@ def check_source(nb: NotebookNode, name: str) -> list[str]:
 
 def check_notebook(nb: NotebookNode, name: str) -> list[str]:
     """Return everything that is wrong with an executed notebook, a sentence each."""
-    checks = [*SOURCE_CHECKS, *OUTPUT_CHECKS]
-    return [f"{name}, {text}" for check in checks for text in check(nb, name=name)]
+    found = [f"{name}, {text}" for check in OUTPUT_CHECKS for text in check(nb, name=name)]
+    return check_source(nb, name) + found

@@ -67,25 +67,9 @@ def must_run(source: Path, folder: Path | None = None, root: Path = ROOT) -> boo
 def keep(
     nb: NotebookNode, record: Path, source: Path, key: str, folder: Path | None, root: Path = ROOT
 ) -> NotebookNode:
-    """Keep a run that ended, and return it in its stored form.
+    """Keep a run that ended in a folder (None: the store), and return it in its stored form.
 
-    Parameters
-    ----------
-    nb : NotebookNode
-        The notebook after its last cell.
-    record : Path
-        What its helpers wrote.
-    source : Path
-        The .md.
-    key : str
-        `execution_key` before the first cell ran.
-    folder : Path or None
-        Where to; None is the store.
-
-    Raises
-    ------
-    CourseError
-        If the run breaks a rule, or what it was made from changed meanwhile.
+    The record is what its helpers wrote, the key that of before the first cell ran.
     """
     done = finish(nb, source.stem, made_from(source, root))
     if problems := check_notebook(done, source.stem):
@@ -134,11 +118,6 @@ def kernel_environment(record: Path, root: Path = ROOT) -> dict[str, str]:
     return env
 
 
-def own_kernels() -> KernelSpecManager:
-    """Return the kernels of this environment, whatever else the user has installed."""
-    return KernelSpecManager(kernel_dirs=[os.path.join(sys.prefix, "share/jupyter/kernels")])
-
-
 def execute(
     nb: NotebookNode,
     name: str,
@@ -146,21 +125,17 @@ def execute(
     say: Callable[[str], None] = lambda text: None,
     record: Path | None = None,
 ) -> Run:
-    """Run a notebook cell by cell in a kernel of its own.
-
-    Raises
-    ------
-    CourseError
-        If a cell fails, runs out of time, or its kernel dies. The notebook keeps what it had.
-    """
+    """Run a notebook cell by cell in a kernel of its own; where it fails, it keeps what it had."""
     if record is None:
         with run_folder(root) as folder:
             return execute(nb, name, root, say, folder / "record.jsonl")
     run = Run(nb)
     start = time.monotonic()
+    # Those of this environment, whatever else the user has installed.
+    kernels = KernelSpecManager(kernel_dirs=[os.path.join(sys.prefix, "share/jupyter/kernels")])
     client = NotebookClient(
         nb,
-        km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=own_kernels()),
+        km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=kernels),
         timeout=CELL_TIMEOUT,
         coalesce_streams=True,
         # Kernels report on the terminal that they talk unencrypted, and that they are stopped.
@@ -185,18 +160,10 @@ def execute(
                 _share_out(run, cell, took, run.record[known:], first)
                 first = False
             run.memory = _peak_memory(client)
-    except CellExecutionError as error:
-        raise CourseError(f"{name}, {place(nb, index)} failed: {_reason(error)}") from error
-    except CellTimeoutError as error:
-        raise CourseError(
-            f"{name}, {place(nb, index)} was stopped after {CELL_TIMEOUT} s; make it faster."
-        ) from error
-    except DeadKernelError as error:
-        raise CourseError(
-            f"{name}, {place(nb, index)} failed: its Python died; was there enough memory?"
-        ) from error
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(f"{name}, {place(nb, index)} was interrupted") from error
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        raise CourseError(f"{name}, {place(nb, index)} {_reason(error)}") from error
     run.seconds = time.monotonic() - start
     run.parts["other"] += run.seconds - sum(run.parts.values())
     return run
@@ -214,12 +181,16 @@ def _end_tasks() -> None:
     ensure_event_loop().run_until_complete(end())
 
 
-def _reason(error: CellExecutionError) -> str:
-    """Return a failed cell's error in one line; a bare assertion is known by its code."""
+def _reason(error: Exception) -> str:
+    """Say how a cell ended, in one line; a bare assertion is known by its code."""
+    if isinstance(error, CellTimeoutError):
+        return f"was stopped after {CELL_TIMEOUT} s; make it faster."
+    if isinstance(error, DeadKernelError):
+        return "failed: its Python died; was there enough memory?"
     text = re.sub(r"\x1b\[[0-9;]*m", "", f"{error.evalue}\n{error.traceback}")
     said, _, trace = text.partition("\n")
     code = re.search(r"^-+> *\d+ (.*)$", trace, re.MULTILINE)
-    return f"{error.ename}: {said or (code[1].strip() if code else '')}"
+    return f"failed: {error.ename}: {said or (code[1].strip() if code else '')}"
 
 
 def _share_out(run: Run, cell: NotebookNode, took: float, lines: list[dict], first: bool) -> None:
@@ -234,14 +205,10 @@ def _share_out(run: Run, cell: NotebookNode, took: float, lines: list[dict], fir
         run.parts["draw"] += max(took, 0.0)
 
 
-def _peak_memory(client: NotebookClient) -> float | None:
+def _peak_memory(client: NotebookClient) -> float:
     """Return the largest memory the kernel's process had, in MB."""
     peak = "__import__('resource').getrusage(__import__('resource').RUSAGE_SELF).ru_maxrss"
     message = client.kc.execute("", silent=True, user_expressions={"peak": peak})
-    reply = client.wait_for_reply(message) or {"content": {}}
-    answer = reply["content"].get("user_expressions", {}).get("peak", {})
-    text = answer.get("data", {}).get("text/plain")
-    if text is None:
-        return None
+    answer = client.wait_for_reply(message)["content"]["user_expressions"]["peak"]
     # Linux counts in kilobytes, macOS in bytes.
-    return int(text) / (1e6 if sys.platform == "darwin" else 1024)
+    return int(answer["data"]["text/plain"]) / (1e6 if sys.platform == "darwin" else 1024)

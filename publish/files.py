@@ -67,9 +67,7 @@ def sources(root: Path = ROOT) -> list[Path]:
 def select(names: list[str], root: Path = ROOT) -> list[Path]:
     """Return the sources that were asked for by name, file or leading number; all if none were."""
     found = sources(root)
-    if not names:
-        return found
-    chosen = []
+    chosen = [] if names else found
     for name in names:
         stem = Path(name).stem
         hits = [p for p in found if stem in (p.stem, p.stem.split("-")[0])]
@@ -114,13 +112,7 @@ def tidy(text: str, source: Path) -> str:
 
 
 def course_facts(nb: NotebookNode, name: str = "The notebook") -> dict:
-    """Return what the front matter says of a notebook: ``about``, ``seconds``, ``memory_mb``.
-
-    Raises
-    ------
-    CourseError
-        If the sentence is missing, or a budget is not a positive number.
-    """
+    """Return what the front matter says of a notebook: ``about``, ``seconds``, ``memory_mb``."""
     facts = nb.metadata.get("course") or {}
     about = " ".join(str(facts.get("about") or "").split())
     budget = {field: facts.get(field) for field in ("seconds", "memory_mb")}
@@ -309,13 +301,10 @@ def finish(nb: NotebookNode, name: str, made: dict[str, str]) -> NotebookNode:
             cell.metadata.pop(field, None)
         if cell.cell_type != "code":
             continue
-        cell.execution_count = None
-        if cell.source.strip():
-            runs += 1
-            cell.execution_count = runs
+        runs += bool(cell.source.strip())
+        cell.execution_count = runs if cell.source.strip() else None
         figure = figure_of(cell)
-        if figure:
-            figures += 1
+        figures += figure is not None
         outputs: list[NotebookNode] = []
         for output in cell.outputs:
             if role_of(output) == "figure-text":
@@ -323,11 +312,10 @@ def finish(nb: NotebookNode, name: str, made: dict[str, str]) -> NotebookNode:
             if output.output_type == "execute_result":
                 output.execution_count = runs
             last = outputs[-1] if outputs else {}
-            if output.output_type == "stream" == last.get("output_type"):
+            if output.output_type == "stream" and output.name == last.get("name"):
                 # How often a kernel flushes its stream is a matter of timing.
-                if output.name == last.name:
-                    last.text += output.text
-                    continue
+                last.text += output.text
+                continue
             outputs.append(output)
             mime = image_type(output)
             if mime and figure:
@@ -380,21 +368,15 @@ def replace(path: Path, content: bytes) -> bool:
 # --- Agreement of the two ----------------------------------------------------
 
 
-def heading_before(nb: NotebookNode, index: int) -> str:
-    """Return the nearest heading at or above a cell, to say where it is."""
+def place(nb: NotebookNode, index: int) -> str:
+    """Return a cell's place in words, counting from 1 as a reader does."""
     for cell in reversed(nb.cells[: index + 1]):
         if cell.cell_type == "markdown":
             tokens = MarkdownIt("commonmark").parse(cell.source)
             found = [text.content for head, text in pairwise(tokens) if head.type == "heading_open"]
             if found:
-                return found[-1]
-    return ""
-
-
-def place(nb: NotebookNode, index: int) -> str:
-    """Return a cell's place in words, counting from 1 as a reader does."""
-    heading = heading_before(nb, index)
-    return f"cell {index + 1}" + (f" (under «{heading}»)" if heading else "")
+                return f"cell {index + 1} (under «{found[-1]}»)"
+    return f"cell {index + 1}"
 
 
 def _plain(cell: NotebookNode) -> tuple:
@@ -418,9 +400,7 @@ def why_stale(source: Path, root: Path = ROOT) -> str | None:
             return f"{stored.name} is stale: {place(text, index)} differs in the .md; {remedy}"
     if len(nb.cells) > len(text.cells):
         return f"{stored.name} is stale: it has cells that the .md no longer has; {remedy}"
-    then, now = nb.metadata.get("made_from"), made_from(source, root)
-    if not then:
-        return f"{stored.name} is stale: it does not say what it was made from; {remedy}"
+    then, now = nb.metadata.get("made_from", {}), made_from(source, root)
     changed = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
     if changed:
         named = changed if len(changed) < 5 else [*changed[:3], f"{len(changed) - 3} other files"]

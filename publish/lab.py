@@ -18,7 +18,8 @@ from pathlib import Path
 import nbformat
 from nbformat.sign import NotebookNotary
 
-ROOT = Path(__file__).resolve().parents[1]
+from publish.files import ROOT, replace
+
 SETTINGS = ROOT / "jupyter"
 NAME = "statistical-rethinking-pymc.json"
 
@@ -40,13 +41,9 @@ def environment(prefix: str = sys.prefix) -> dict[str, str]:
 
 def command(root: Path = ROOT) -> list[str]:
     """Return the command line that starts JupyterLab on the notebooks."""
-    line = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        f"--config={SETTINGS / 'jupyter_server_config.py'}",
-        f"--ServerApp.root_dir={root / 'notebooks'}",
-    ]
+    line = [sys.executable, "-m", "jupyterlab"]
+    line += [f"--config={SETTINGS / 'jupyter_server_config.py'}"]
+    line += [f"--ServerApp.root_dir={root / 'notebooks'}"]
     # In a container there is often no other user; JupyterLab would refuse.
     return [*line, "--allow-root"] if os.geteuid() == 0 else line
 
@@ -55,12 +52,7 @@ def install_settings(prefix: str = sys.prefix) -> bool:
     """Copy the settings into an environment; return whether that changed it."""
     # A file of our own name, since the environment may hold settings of others.
     target = Path(prefix) / "share/jupyter/lab/settings/overrides.d" / NAME
-    text = (SETTINGS / "overrides.json").read_text(encoding="utf-8")
-    if target.is_file() and target.read_text(encoding="utf-8") == text:
-        return False
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(text, encoding="utf-8")
-    return True
+    return replace(target, (SETTINGS / "overrides.json").read_bytes())
 
 
 def trust_notebooks(root: Path = ROOT, prefix: str = sys.prefix) -> None:
@@ -85,12 +77,6 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--install-settings"]:
         install_settings()
         return 0
-    if arguments in (["-h"], ["--help"]):
-        print(__doc__)
-        return 0
-    if not (ROOT / "notebooks").is_dir():
-        print("There is no folder notebooks/ to start JupyterLab on.", file=sys.stderr)
-        return 1
     install_settings()
     for folder in environment().values():
         if os.path.isabs(folder):

@@ -29,7 +29,7 @@ class Run:
     nb: NotebookNode
     seconds: float = 0.0
     parts: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
-    memory: float | None = None  # MB
+    memory: float = 0.0  # MB
     record: list[dict] = field(default_factory=list)
 
 
@@ -52,20 +52,18 @@ def summarise(run: Run) -> dict:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: metadata.version(name) for name in PACKAGES},
         "seconds": {
             "total": round(run.seconds, 1),
             **{part: round(run.parts[part], 1) for part in PARTS},
         },
-        "peak_memory_mb": None if run.memory is None else round(run.memory),
+        "peak_memory_mb": round(run.memory),
         "fits": len(meant) + sum(line["fits"] - line["failed"] for line in studies),
         "worst_rhat": round(max(rhat), 4) if rhat else None,
         "least_ess": round(min(ess)) if ess else None,
         "divergences": sum(line.get("divergences") or 0 for line in judged),
         "expected_to_fail": {
-            line.get("name", "?"): line["expected_failure"]
-            for line in fits
-            if line.get("expected_failure")
+            line["name"]: line["expected_failure"] for line in fits if line not in meant
         },
         "studies": {
             line["name"]: {key: line[key] for key in ("fits", "refitted", "failed")}
@@ -74,28 +72,14 @@ def summarise(run: Run) -> dict:
     }
 
 
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def over_budget(rows: dict[str, dict], budgets: dict[str, dict]) -> list[str]:
-    """Return a sentence for each budget that a run on the reference size, 2 cores, passed by half.
-
-    Elsewhere times mean something else, and there is none.
-    """
+    """Return a sentence for each budget that a run passed by half; on other machines, none."""
     found = []
     for name, row in rows.items():
-        if row["cores"] != CORES:
-            continue
-        budget = budgets[name]
-        for used, allowed, unit in (
-            (row["seconds"]["total"], budget["seconds"], "s"),
-            (row["peak_memory_mb"] or 0, budget["memory_mb"], "MB"),
-        ):
-            if used > 1.5 * allowed:
+        budget, seconds = budgets[name], row["seconds"]["total"]
+        memory = (row["peak_memory_mb"], budget["memory_mb"], "MB")
+        for used, allowed, unit in ((seconds, budget["seconds"], "s"), memory):
+            if used > 1.5 * allowed and row["cores"] == CORES:
                 found.append(
                     f"{name} took {used:.0f} {unit}, more than one and a half times its budget of "
                     f"{allowed:g} {unit} in its front matter: make it lighter, or run it "

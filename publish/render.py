@@ -57,25 +57,6 @@ def render(
         raise CourseError(f"{error}\nThe run, as far as it got, is in {where}.") from error
 
 
-def check(chosen: list[Path], everything: bool, root: Path = ROOT) -> int:
-    """Print a sentence for each stale notebook; return 1 if there is one."""
-    stale = [text for source in chosen if (text := why_stale(source, root))]
-    if everything:
-        stale += orphans(root)
-    for text in stale:
-        print(text)
-    return 1 if stale else 0
-
-
-def tidy_all(chosen: list[Path]) -> int:
-    """Write each source the way JupyterLab saves it."""
-    for source in chosen:
-        text = source.read_text(encoding="utf-8")
-        if replace(source, tidy(text, source).encode()):
-            print(f"{source.name}: written the way JupyterLab saves it.")
-    return 0
-
-
 def render_all(chosen: list[Path], into: Path | None, root: Path = ROOT) -> int:
     """Execute the notebooks, one at a time; return 1 if one of them failed."""
 
@@ -144,14 +125,19 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     try:
         chosen = select(options.names, root)
         if options.check:
-            return check(chosen, not options.names, root)
+            stale = [text for source in chosen if (text := why_stale(source, root))]
+            stale += [] if options.names else orphans(root)
+            print("\n".join(stale), end="\n" if stale else "")
+            return bool(stale)
         if options.tidy:
-            return tidy_all(chosen)
+            for source in chosen:
+                if replace(source, tidy(source.read_text("utf-8"), source).encode()):
+                    print(f"{source.name}: written the way JupyterLab saves it.")
+            return 0
         if options.into:
             # What another run left there must not become a page.
-            there = {source.stem for source in sources(root)}
             for old in options.into.glob("*.ipynb"):
-                if old.stem not in there:
+                if old.stem not in {source.stem for source in sources(root)}:
                     old.unlink()
         return render_all(chosen, options.into, root)
     except CourseError as error:

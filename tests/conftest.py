@@ -18,15 +18,8 @@ import nbformat
 import pytest
 from nbmake.pytest_items import NotebookFile, NotebookItem
 
-from publish.execute import (
-    CELL_TIMEOUT,
-    keep,
-    kept_run,
-    kernel_environment,
-    must_run,
-    run_folder,
-    store,
-)
+from publish import execute
+from publish.execute import kept_run
 from publish.files import ROOT, CourseError, execution_key, read_text, select, sources
 from publish.record import read_record
 
@@ -36,18 +29,18 @@ class Execution(NotebookItem):
 
     def runtest(self) -> None:
         source = self.path
-        if not must_run(source):
+        if not execute.must_run(source):
             return
         key = execution_key(source)
-        with run_folder() as folder:
+        with execute.run_folder() as folder:
             run, record = folder / f"{source.stem}.ipynb", folder / "record.jsonl"
             nbformat.write(read_text(source.read_text(encoding="utf-8"), source), run)
             self.filename = str(run)
-            environment = kernel_environment(record)
+            environment = execute.kernel_environment(record)
             environment["JUPYTER_RUNTIME_DIR"] = str(ROOT / "_build/jupyter-runtime")
             with patch.dict(os.environ, environment, clear=True):
                 super().runtest()
-            keep(nbformat.read(run, as_version=4), record, source, key, None)
+            execute.keep(nbformat.read(run, as_version=4), record, source, key, None)
 
     def repr_failure(self, excinfo, style=None):
         if isinstance(excinfo.value, CourseError):
@@ -59,15 +52,13 @@ class Execution(NotebookItem):
 
 
 def pytest_addoption(parser):
-    parser.addoption(
-        "--notebook", metavar="NUMBER", help="one notebook, and the tests that read it"
-    )
+    parser.addoption("--notebook", metavar="NUMBER", help="one notebook and its tests")
 
 
 def pytest_configure(config):
     if config.option.nbmake:
         config.option.overwrite = True
-        config.option.nbmake_timeout = CELL_TIMEOUT
+        config.option.nbmake_timeout = execute.CELL_TIMEOUT
 
 
 def pytest_ignore_collect(config):
@@ -113,11 +104,8 @@ def executed():
         (source,) = select([name])
         nb = kept_run(source)
         if nb is None:
-            pytest.fail(
-                f"{source.stem} has not been executed as it is now; run `make test`, which does "
-                "that first.",
-                pytrace=False,
-            )
+            reason = f"{source.stem} has not been executed as it is now; run `make test`."
+            pytest.fail(reason, pytrace=False)
         return nb
 
     return find
@@ -131,25 +119,16 @@ def run_record(executed):
     def find(name: str) -> list[dict]:
         executed(name)
         (source,) = select([name])
-        return read_record(store() / f"{source.stem}.jsonl")
+        return read_record(execute.store() / f"{source.stem}.jsonl")
 
     return find
-
-
-def _no_browser(reason: str):
-    """Skip where a reader's machine lacks the browser; fail in CI, which must have it."""
-    if os.environ.get("CI"):
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="module")
 def browser():
     """A headless Chromium. One a module, since its event loop stands in the way of others."""
-    try:
-        from playwright.sync_api import Error, sync_playwright
-    except ImportError:
-        _no_browser("Playwright is not installed: run `make setup`.")
+    from playwright.sync_api import Error, sync_playwright
+
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     program = next(filter(None, map(shutil.which, names)), None)
     # Chromium's sandbox does not run as root, which containers are.
@@ -164,6 +143,8 @@ def browser():
             except Error as error:
                 reason = str(error).strip().splitlines()[0]
         else:
-            _no_browser(f"No browser opens the pages: install Chromium or Chrome ({reason}).")
+            # A reader's machine may lack it, CI must not.
+            end = pytest.fail if os.environ.get("CI") else pytest.skip
+            end(f"No browser opens the pages: install Chromium or Chrome ({reason}).")
         yield found
         found.close()

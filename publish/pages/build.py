@@ -1,9 +1,9 @@
 """Build the pages of the course from executed notebooks: `make site`, `make course`.
 
-build.py [--notebooks DIR] [--out DIR]
+build.py [--notebooks DIR]
 
-Nothing is executed. The pages are put together beside --out (default _build/html) and built by
-Sphinx with warnings as errors; they replace those in --out only when that succeeded.
+Nothing is executed. The pages are put together in _build and built by Sphinx with warnings as
+errors; they replace those in _build/html only when that succeeded.
 They need no network: mathematics, fonts and scripts lie beside them.
 """
 
@@ -108,8 +108,8 @@ def assemble(notebooks: Path, target: Path, root: Path = ROOT) -> None:
     for path in found:
         # What a reader downloads is the notebook as it is, text beside the figures included.
         source = root / "notebooks" / f"{path.stem}.md"
-        for file in (path, source):
-            shutil.copy(file, target / "download")
+        shutil.copy(path, target / "download")
+        shutil.copy(source, target / "download")
         nb = nbformat.read(path, as_version=4)
         facts = course_facts(read_text(source.read_text(encoding="utf-8"), source), path.stem)
         lectures.append(Lecture(path.stem, nb, facts["about"], runs.get(path.stem)))
@@ -131,13 +131,7 @@ def assemble(notebooks: Path, target: Path, root: Path = ROOT) -> None:
 
 
 def build(notebooks: Path, out: Path, root: Path = ROOT) -> None:
-    """Build the pages into `out`.
-
-    Raises
-    ------
-    CourseError
-        If Sphinx warns or fails; `out` keeps what it had.
-    """
+    """Build the pages into `out`, which keeps what it had if Sphinx warns or fails."""
     source, doctrees, fresh = (out.parent / name for name in ("site-src", "doctrees", "html.new"))
     assemble(notebooks, source, root)
     for folder in (doctrees, fresh):
@@ -160,15 +154,13 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--notebooks", type=Path, default=ROOT / "notebooks", metavar="DIR")
-    parser.add_argument("--out", type=Path, default=ROOT / "_build" / "html", metavar="DIR")
-    options = parser.parse_args(arguments)
+    out = ROOT / "_build" / "html"
     try:
-        build(options.notebooks.resolve(), options.out.resolve())
+        build(parser.parse_args(arguments).notebooks.resolve(), out)
     except CourseError as error:
         print(error, file=sys.stderr)
         return 1
-    index = options.out.resolve() / "index.html"
-    print(f"The pages are built. Open {os.path.relpath(index)} in a browser.")
+    print(f"The pages are built. Open {os.path.relpath(out / 'index.html')} in a browser.")
     return 0
 
 

@@ -34,8 +34,7 @@ myst_heading_anchors = 3
 # Without noundefined, so that an unknown command is an error that the tests find.
 mathjax3_config = {
     "loader": {
-        "load": ["core", "input/tex-base", "[tex]/ams", "[tex]/html", "output/chtml"]
-        + ["a11y/assistive-mml"]
+        "load": "core input/tex-base [tex]/ams [tex]/html output/chtml a11y/assistive-mml".split()
     },
     "tex": {"packages": {"[+]": ["ams", "html"]}},
 }
@@ -74,8 +73,6 @@ html_theme_options = {
     "navbar_center": ["course-nav"],
     "footer_start": ["copyright"],
     "footer_end": [],
-    "show_prev_next": True,
-    "back_to_top_button": True,
 }
 html_sidebars = {"**": []}
 html_context = {
@@ -92,9 +89,8 @@ html_context = {
 }
 
 # The one place for the project's address is [project.urls]; while it is unset, nothing links out.
-_repository = about.get("urls", {}).get("Repository")
-course_repository = _repository
-if _repository:
+course_repository = about.get("urls", {}).get("Repository")
+if course_repository:
     html_theme_options["icon_links"] = [
-        {"name": "Repository", "url": _repository, "icon": "fa-solid fa-code-branch"}
+        {"name": "Repository", "url": course_repository, "icon": "fa-solid fa-code-branch"}
     ]

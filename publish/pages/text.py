@@ -47,26 +47,12 @@ TIME = {
 
 @dataclass
 class Lecture:
-    """What the pages say of a notebook.
+    """What the pages say of a notebook, its title and level from its first cell."""
 
-    Attributes
-    ----------
-    name : str
-        The notebook's file name without its ending.
-    nb : NotebookNode
-        With outputs.
-    about : str
-        One sentence, from the notebook's front matter.
-    run : dict or None
-        The notebook's row of notebooks/runs.json.
-    title, level : str
-        From its heading and from its `post` block.
-    """
-
-    name: str
+    name: str  # of its file, without the ending
     nb: NotebookNode
-    about: str
-    run: dict | None
+    about: str  # from its front matter
+    run: dict | None  # its row of notebooks/runs.json
     title: str = ""
     level: str = ""
 
@@ -89,20 +75,7 @@ class Lecture:
 def front_page(template: str, lectures: list[Lecture], folder: Path, address: str | None) -> str:
     """Return the first page with its blanks filled, each a comment ``<!-- fill: ... -->``.
 
-    Parameters
-    ----------
-    template : str
-        publish/pages/index.md.
-    lectures : list of Lecture
-    folder : Path
-        Where the page's picture is written.
-    address : str or None
-        The project's address; None leaves the ways in through a browser out.
-
-    Raises
-    ------
-    CourseError
-        If the template has a blank of another kind.
+    Its picture is written into the folder.
     """
 
     def fill(found: re.Match) -> str:
@@ -124,9 +97,8 @@ def lecture_table(lectures: list[Lecture]) -> str:
     """Return the lectures as a table in Markdown."""
     rows = []
     for one in lectures:
-        took = (
-            [minutes(one.run["seconds"]["total"]), f"{one.run['fits']:,}"] if one.run else ["", ""]
-        )
+        run = one.run
+        took = [minutes(run["seconds"]["total"]), f"{run['fits']:,}"] if run else ["", ""]
         rows.append([one.link, escape(one.about), escape(one.level), *took])
     return table(["lecture", "what it is about", "level", "run time", "fits"], rows, right=2)
 
@@ -150,12 +122,7 @@ def front_figure(name: str, lectures: list[Lecture], folder: Path) -> str:
 def figure_block(cell: NotebookNode, folder: Path, *, source: str = "") -> str:
     """Write the image of a figure's cell into a folder; return the figure in MyST.
 
-    Parameters
-    ----------
-    cell : NotebookNode
-    folder : Path
-    source : str
-        Where the figure is from, if this is not its own place; links lead to that.
+    A source says where the figure is from, if this is not its own place; links lead to that.
     """
     figure = figure_of(cell)
     output = next((output for output in cell.outputs if image_type(output)), None)
@@ -231,7 +198,7 @@ def status_page(lectures: list[Lecture]) -> str:
             [link, escape(name), escape(why)] for name, why in run["expected_to_fail"].items()
         ]
         versions = {"Python": run["python"], **run["packages"]}
-        said = ", ".join(f"{name} {version or 'missing'}" for name, version in versions.items())
+        said = ", ".join(f"{name} {version}" for name, version in versions.items())
         # One line for each set of versions: after a full render, a single one.
         machines.setdefault(f"{run['system']}, cores: {run['cores']}; {said}", []).append(link)
     parts = [
@@ -350,13 +317,7 @@ def _line(text: object) -> str:
 def table(head: list[str], rows: list[list[str]], *, right: int | None = None) -> str:
     """Return a table in Markdown; in words, that there is nothing to put into it.
 
-    Parameters
-    ----------
-    head : list of str
-    rows : list of list of str
-        Cells as Markdown, as many as there are titles.
-    right : int, optional
-        How many columns, counted from the last, hold numbers; by default all but the first.
+    Its last columns hold numbers, as many as `right` says, by default all but the first.
     """
     if not rows:
         return "None."

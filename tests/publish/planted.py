@@ -15,6 +15,11 @@ ALT = (
     "lie high on the right."
 )
 GRAPH_ALT = "Causal graph. T → S."
+LIVING_ALT = 'Line chart. The x axis shows time, the y axis <height> & "more"; alpha_bar rises.'
+FORMULA = "$$\n{\\color{#B3124A}{\\sigma}} \\sim {\\color{#B3124A}{\\text{Exponential}(1)}}\n$$"
+ADDRESS = "https://github.com/owner/course"
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+FACTS = {"about": "Frogs in tanks.", "seconds": 9, "memory_mb": 900}
 POST = ":::{post} Jan 31, 2026\n:tags: frogs\n:category: beginner\n:author: A. Writer\n:::"
 HEADER = """---
 jupytext:
@@ -35,11 +40,8 @@ course:
 
 
 def image(mime="image/png", data=PNG, **about):
-    return new_output(
-        "display_data",
-        data={mime: data, "text/plain": "<Figure size 700x500 with 1 Axes>"},
-        metadata={mime: about} if about else {},
-    )
+    data = {mime: data, "text/plain": "<Figure size 700x500 with 1 Axes>"}
+    return new_output("display_data", data=data, metadata={mime: about} if about else {})
 
 
 def figure_cell(name="fig-01-frogs", caption="More live in small tanks.", alt=ALT, outputs=None):
@@ -64,32 +66,31 @@ def planted(change=lambda nb: None):
     `change` may break one before the notebook gets its stored form.
     """
     svg = image("image/svg+xml", "<svg><title>T → S</title></svg>", alt=GRAPH_ALT)
-    living = new_output(
-        "display_data",
-        data={"text/html": "<div id='a'></div><script>go()</script>"},
-        metadata={"course": {"role": "living"}},
-    )
+    data = {"text/html": "<div class='living'><script>go()</script></div>"}
+    living = new_output("display_data", data=data, metadata={"course": {"role": "living"}})
+    said = new_output("display_data", data={"text/markdown": "It is **two**: $x_1 = 2$."})
     cells = [
         new_markdown_cell(
-            f"(lecture-01)=\n# Frogs\n\n{POST}\n\nAt 89% of $x$, `0x7f3a9b`, `{{a}}`."
+            f"(lecture-01)=\n# Frogs\n\n{POST}\n\nAt 89% of $x$, `0x7f3a9b`, `{{a}}`; see "
+            "[the line](#fig-01-frogs), [the graph](#fig-01-graph) and [a part](#data)."
         ),
         new_code_cell(
             "utils.start()\nRANDOM_SEED = 1\nimport numpy as np\n"
             "rng = np.random.default_rng(RANDOM_SEED)"
         ),
         new_markdown_cell("## Data\n\n```python\n# no title\n```"),
-        new_code_cell(
-            "idata = fit(model, name='a', random_seed=RANDOM_SEED)\nOrderedModel(y).fit()"
-        ),
+        new_code_cell("i = fit(model, name='a', random_seed=RANDOM_SEED)\nOrderedModel(y).fit()"),
         figure_cell(caption="Sigma from 0.1 up."),
         new_code_cell("grid = np.linspace(0.1, 5, 20)"),
         figure_cell("fig-01-graph", "Tank acts on survival.", None, [svg]),
-        figure_cell("fig-01-living", "Drag and see.", outputs=[image(), living]),
+        figure_cell("fig-01-living", "Drag and see.", LIVING_ALT, [said, image(), living]),
         printed("12 of 20 fits\n"),
         shown("The mean is **0.81** (see https://example.org/home/me/x).", "text/markdown"),
         shown("<table><tr><td>1</td></tr></table>", "text/html"),
+        shown(FORMULA, "text/markdown"),
     ]
-    nb = new_notebook(cells=cells)
+    cells[-1].metadata["tags"] = ["hide-input"]
+    nb = new_notebook(cells=cells, metadata={"kernelspec": KERNEL, "course": FACTS})
     change(nb)
     return finish(nb, "01-Frogs", {})
 

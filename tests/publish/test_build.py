@@ -7,60 +7,10 @@ import shutil
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from publish.files import ROOT, CourseError, finish, replace, to_bytes, write_text
+from publish.files import ROOT, CourseError, replace, to_bytes, write_text
 from publish.pages.build import assemble, build, page_of, with_scopes
-
-PNG = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
-    "gg=="
-)
-ALT = 'Line chart. The x axis shows time, the y axis <height> & "more"; alpha_bar rises.'
-GRAPH_ALT = "Causal graph. T → S."
-SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><title>T → S</title></svg>'
-FORMULA = "$$\n{\\color{#B3124A}{\\sigma}} \\sim {\\color{#B3124A}{\\text{Exponential}(1)}}\n$$"
-ADDRESS = "https://github.com/owner/course"
-
-
-def figure_cell(name, caption, alt, outputs):
-    options = {"figure": {"name": name, "caption": caption}}
-    if alt:
-        options["image"] = {"alt": alt}
-    return new_code_cell("draw()", metadata={"mystnb": options}, outputs=outputs)
-
-
-def shown(kind="display_data", role=None, **data):
-    data = {key.replace("_", "/"): value for key, value in data.items()}
-    return new_output(kind, data=data, metadata={"course": {"role": role}} if role else {})
-
-
-def planted_notebook():
-    picture = shown(image_png=PNG, text_plain="<Figure>")
-    graph = new_output(
-        "display_data",
-        data={"image/svg+xml": SVG, "text/plain": "<graph>"},
-        metadata={"image/svg+xml": {"alt": GRAPH_ALT}},
-    )
-    living = shown(role="living", text_html="<div class='living'><script>go()</script></div>")
-    said = shown(text_markdown="It is **two**: $x_1 = 2$.")
-    cells = [
-        new_markdown_cell(
-            "(lecture-99)=\n# Planted\n\n"
-            ":::{post} Jan 31, 2026\n:tags: frogs\n:category: beginner\n:author: A. Writer\n:::\n\n"
-            "See [the line](#fig-99-line), [the graph](#fig-99-graph) and [a part](#the-rest)."
-        ),
-        figure_cell("fig-99-line", "It rises, $\\alpha$.", ALT, [said, picture]),
-        figure_cell("fig-99-graph", "Tank acts.", None, [graph]),
-        new_markdown_cell("## The rest"),
-        figure_cell("fig-99-living", "Drag.", ALT, [picture, living]),
-        new_code_cell(
-            "say()", metadata={"tags": ["hide-input"]}, outputs=[shown(text_markdown=FORMULA)]
-        ),
-    ]
-    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-    facts = {"about": "Planted to be looked at.", "seconds": 1, "memory_mb": 1}
-    return new_notebook(cells=cells, metadata={"kernelspec": kernel, "course": facts})
+from tests.publish.planted import ADDRESS, ALT, GRAPH_ALT, LIVING_ALT, planted
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +30,9 @@ def root(tmp_path_factory):
         f'{about}\n[project.urls]\nRepository = "{ADDRESS}"\n', "utf-8"
     )
     (folder / "notebooks/runs.json").write_text("{}")
-    md, nb = folder / "notebooks/99-Planted.md", planted_notebook()
-    md.write_text(write_text(nb, md), "utf-8")
-    replace(md.with_suffix(".ipynb"), to_bytes(finish(nb, md.stem, {})))
+    md = folder / "notebooks/01-Frogs.md"
+    md.write_text(write_text(planted(), md), "utf-8")
+    replace(md.with_suffix(".ipynb"), to_bytes(planted()))
     return folder
 
 
@@ -96,28 +46,29 @@ def pages(root):
 
 
 @pytest.fixture
-def planted(pages):
-    return pages["99-Planted"]
+def lecture(pages):
+    return pages["01-Frogs"]
 
 
-def test_figures_show_number_caption_and_alt_text_once(planted):
-    figures = planted.find_all("figure")
-    assert [figure["id"] for figure in figures] == ["fig-99-line", "fig-99-graph", "fig-99-living"]
-    assert [figure.img["alt"] for figure in figures] == [ALT, GRAPH_ALT, ALT]
+def test_figures_show_number_caption_and_alt_text_once(lecture):
+    figures = lecture.find_all("figure")
+    names = ["fig-01-frogs", "fig-01-graph", "fig-01-living"]
+    assert [figure["id"] for figure in figures] == names
+    assert [figure.img["alt"] for figure in figures] == [ALT, GRAPH_ALT, LIVING_ALT]
     endings = [figure.img["src"].split(".")[-1] for figure in figures]
     assert endings == ["webp", "svg", "webp"]
     numbers = [figure.find(class_="caption-number").text.strip() for figure in figures]
-    assert numbers == ["Figure 99.1.", "Figure 99.2.", "Figure 99.3."]
-    text = planted.article.get_text()
-    assert text.count("Tank acts.") == 1 and "Description:" not in text
+    assert numbers == ["Figure 1.1.", "Figure 1.2.", "Figure 1.3."]
+    text = lecture.article.get_text()
+    assert text.count("Tank acts on survival.") == 1 and "Description:" not in text
 
 
-def test_a_living_figure_comes_through_and_its_still_is_found(planted):
-    living = planted.find(class_="living")
+def test_a_living_figure_comes_through_and_its_still_is_found(lecture):
+    living = lecture.find(class_="living")
     assert living.script.string == "go()"
     # Where rethinking/living/living.js looks for it.
     still = living.find_parent("div", class_="cell").find_previous_sibling()
-    assert still.get("id") == "fig-99-living" and still.img
+    assert still.get("id") == "fig-01-living" and still.img
 
 
 @pytest.mark.parametrize(
@@ -131,16 +82,16 @@ def test_a_living_figure_leaves_nothing_where_scripts_do_not_run(path):
     assert not figure.get_text(strip=True) and len(figure.find_all()) == 1
 
 
-def test_hidden_code_folds_and_markdown_outputs_are_set(planted):
-    (summary,) = [tag for tag in planted.find_all("summary") if "Show code" in tag.text]
-    assert "say()" in summary.find_parent("details").text
-    assert planted.find("strong", string="two") and "x_1 = 2" in planted.text
-    assert "shown above" not in planted.text
+def test_hidden_code_folds_and_markdown_outputs_are_set(lecture):
+    (summary,) = [tag for tag in lecture.find_all("summary") if "Show code" in tag.text]
+    assert "value" in summary.find_parent("details").text
+    assert lecture.find("strong", string="two") and "x_1 = 2" in lecture.text
+    assert "shown above" not in lecture.text
 
 
-def test_changed_lines_of_formulas_take_their_color_from_the_page(root, planted):
-    assert str(planted).count(r"\class{changed}{") == 2 and "B3124A" not in str(planted)
-    assert "#B3124A" in (root / "notebooks/99-Planted.ipynb").read_text(), "stored as it was"
+def test_changed_lines_of_formulas_take_their_color_from_the_page(root, lecture):
+    assert str(lecture).count(r"\class{changed}{") == 2 and "B3124A" not in str(lecture)
+    assert "#B3124A" in (root / "notebooks/01-Frogs.ipynb").read_text(), "stored as it was"
 
 
 def test_headers_of_tables_say_what_they_head():
@@ -159,23 +110,19 @@ def test_cells_of_prose_carry_their_heading(pages):
         assert [tag.text for tag in row.find_all(class_="cell-label")] == titles
 
 
-def test_the_head_of_a_lecture_and_its_files(root, planted):
-    head = planted.find("div", class_="post")
+def test_the_head_of_a_lecture_and_its_files(root, lecture):
+    head = lecture.find("div", class_="post")
     assert "Jan 31, 2026 · by A. Writer · level: beginner · tags: frogs" in head.text
     files = [root / "_build/html" / link["href"] for link in head.select("a.download")]
-    assert [path.name for path in files] == ["99-Planted.ipynb", "99-Planted.md"]
+    assert [path.name for path in files] == ["01-Frogs.ipynb", "01-Frogs.md"]
     for path in files:
         assert path.read_bytes() == (root / "notebooks" / path.name).read_bytes()
 
 
 def test_links_out_come_from_the_address(pages):
-    out = [
-        link["href"] for link in pages["99-Planted"].find("div", class_="post").select(".external")
-    ]
-    assert [address.split("/")[2] for address in out] == [
-        "mybinder.org",
-        "colab.research.google.com",
-    ]
+    out = pages["01-Frogs"].find("div", class_="post").select(".external")
+    hosts = [link["href"].split("/")[2] for link in out]
+    assert hosts == ["mybinder.org", "colab.research.google.com"]
     for page in pages.values():
         assert page.header.find("a", href=ADDRESS)
 
@@ -187,9 +134,9 @@ def test_the_header_says_where_the_reader_is(pages):
 
 
 def test_a_warning_stops_the_build_and_the_old_pages_stay(root, tmp_path, capfd):
-    nb = nbformat.read(root / "notebooks/99-Planted.ipynb", as_version=4)
-    nb.cells[3].source += "\n\n[nowhere](#no-such-place)"
-    nbformat.write(nb, tmp_path / "99-Planted.ipynb")
+    nb = nbformat.read(root / "notebooks/01-Frogs.ipynb", as_version=4)
+    nb.cells[2].source += "\n\n[nowhere](#no-such-place)"
+    nbformat.write(nb, tmp_path / "01-Frogs.ipynb")
     out = tmp_path / "html"
     out.mkdir()
     (out / "index.html").write_text("old")
@@ -202,7 +149,6 @@ def test_a_warning_stops_the_build_and_the_old_pages_stay(root, tmp_path, capfd)
 def test_missing_notebooks_and_images_are_named(tmp_path):
     with pytest.raises(CourseError, match=r"There is no \.ipynb in"):
         assemble(tmp_path, tmp_path / "src")
-    nb = planted_notebook()
-    nb.cells[1].outputs = []
-    with pytest.raises(CourseError, match="The figure fig-99-line has no image; run `make render`"):
+    nb = planted(lambda nb: nb.cells[4].update(outputs=[]))
+    with pytest.raises(CourseError, match="The figure fig-01-frogs has no image; run `make"):
         page_of(nb, tmp_path)

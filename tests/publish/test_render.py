@@ -113,10 +113,10 @@ def test_a_run_is_kept_and_taken_until_something_changes(course, capsys, monkeyp
     assert execute.kept_run(source, root=course) is None
 
 
-def pytest_there(course, *arguments):
+def pytest_says(course, *arguments):
     command = [sys.executable, "-m", "pytest", "-q", *arguments]
     done = subprocess.run(command, cwd=course, capture_output=True, text=True, timeout=120)
-    return done.returncode, done.stdout + done.stderr
+    return f"{done.stdout}{done.stderr}exit {done.returncode}"
 
 
 @pytest.mark.notebook()  # eight runs of pytest are too long for make check
@@ -130,30 +130,28 @@ def test_a_run_of_the_tests_and_one_of_make_course_stand_for_each_other(course, 
     (course / "tests" / "test_it.py").write_text(READER)
     count = course / "count"
     monkeypatch.setenv("COUNT", str(count))
-    code, said = pytest_there(course)
-    assert code == 1 and "01-Frogs has not been executed as it is now; run `make test`" in said, (
-        said
-    )
-    code, said = pytest_there(course, "--nbmake")
-    assert code == 0 and "1 passed" in said, said
+    assert "01-Frogs has not been executed as it is now; run `make test`" in pytest_says(course)
+    said = pytest_says(course, "--nbmake")
+    assert "1 passed" in said and said.endswith("exit 0"), said
     assert execute.kept_run(source, root=course)
     assert render.main(["--into", str(execute.store(course))], root=course) == 0
-    assert pytest_there(course, "--nbmake")[0] == 0
+    assert pytest_says(course, "--nbmake").endswith("exit 0")
     assert count.read_text() == "x"
     for arguments, summary in (
         (("--notebook", "01"), "2 passed, 1 deselected"),
         (("-m", "not notebook"), "1 passed, 2 deselected"),
         ((), "3 passed"),
     ):
-        code, said = pytest_there(course, *arguments)
-        assert code == 0 and summary in said, said
-    source.write_text(source.read_text().replace("print(Path.cwd().name)", "print('/tmp/x')"))
-    code, said = pytest_there(course, "--nbmake", "--notebook", "01")
-    assert code == 1 and "01-Frogs, cell 2 (under «Frogs»): do not show a path" in said, said
-    source.write_text(source.read_text().replace("print('/tmp/x')", "1 / 0"))
-    code, said = pytest_there(course, "--nbmake")
-    assert code == 1 and "ZeroDivisionError" in said, said
-    assert execute.kept_run(source, root=course) is None
+        said = pytest_says(course, *arguments)
+        assert summary in said and said.endswith("exit 0"), said
+    for code, message in (
+        ("print('/tmp/x')", "01-Frogs, cell 2 (under «Frogs»): do not show a path"),
+        ("1 / 0", "ZeroDivisionError"),
+    ):
+        source.write_text(re.sub(r"print\(.*?\)$", code, source.read_text(), count=1, flags=re.M))
+        said = pytest_says(course, "--nbmake", "--notebook", "01")
+        assert message in said and said.endswith("exit 1"), said
+        assert execute.kept_run(source, root=course) is None
 
 
 def test_the_kernel_keeps_estimates_and_nothing_of_the_user(tmp_path, monkeypatch):
@@ -173,22 +171,17 @@ def test_the_runs_keep_the_rows_of_other_notebooks_that_are_there(course):
 
 
 def break_it(source, code):
-    text = source.read_text().replace(
-        "## A figure", f"```{{code-cell}} ipython3\n{code}\n```\n\n## B"
-    )
-    source.write_text(text)
+    cell = f"```{{code-cell}} ipython3\n{code}\n```\n\n## B"
+    source.write_text(source.read_text().replace("## A figure", cell))
 
 
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        (
-            "raise ValueError('no frogs\\nat all')",
-            "cell 3 (under «Frogs») failed: ValueError: no frogs",
-        ),
-        ("x = 1\nassert x == 2", "cell 3 (under «Frogs») failed: AssertionError: assert x == 2"),
-        ("import os; os._exit(1)", "cell 3 (under «Frogs») failed: its Python died"),
-        ("import sys; print('x', file=sys.stderr)", "cell 3 (under «Frogs»): it writes to stderr"),
+        ("raise ValueError('no frogs\\nat all')", " failed: ValueError: no frogs"),
+        ("x = 1\nassert x == 2", " failed: AssertionError: assert x == 2"),
+        ("import os; os._exit(1)", " failed: its Python died"),
+        ("import sys; print('x', file=sys.stderr)", ": it writes to stderr"),
     ],
 )
 def test_a_failing_run_leaves_the_old_file(course, capfd, code, message):
@@ -198,7 +191,7 @@ def test_a_failing_run_leaves_the_old_file(course, capfd, code, message):
     assert render.main([], root=course) == 1
     assert stored.read_text() == "old" and not runs.exists()
     error = capfd.readouterr().err
-    assert f"01-Frogs, {message}" in error
+    assert f"01-Frogs, cell 3 (under «Frogs»){message}" in error
     assert "_build/failed/01-Frogs.ipynb" in error
     assert (course / "_build" / "failed" / "01-Frogs.ipynb").is_file()
     assert [p.name for p in (course / "_build").glob("run-*")] == []
@@ -206,11 +199,15 @@ def test_a_failing_run_leaves_the_old_file(course, capfd, code, message):
 
 def test_a_bad_source_is_refused_before_it_runs(course, capsys):
     source, stored, _ = paths(course)
-    break_it(source, f"import numpy as np; np.random.{'seed'}(1); raise ValueError")
-    assert render.main([], root=course) == 1
-    error = capsys.readouterr().err
-    assert "np.random.seed works on numpy's global state" in error and "ValueError" not in error
-    assert not stored.exists()
+    for text, message in (
+        (source.read_text().replace("seconds: 9", "seconds: -9"), "01-Frogs.md has no budget"),
+        (source.read_text().replace("utils.start()", "1 / 0"), "does not call utils.start()"),
+    ):
+        source.write_text(text)
+        assert render.main([], root=course) == 1
+        error = capsys.readouterr().err
+        assert message in error and "ZeroDivision" not in error
+        assert not stored.exists()
 
 
 def test_a_source_that_changes_while_it_runs_is_refused(course, capsys):
@@ -235,13 +232,8 @@ def test_an_interrupt_leaves_the_old_file_and_no_kernel(course):
         "execute.AsyncKernelManager.cleanup_resources = slowly\n"
         f"sys.exit(render.main(root=Path({str(course)!r})))"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-c", code]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     pid = course / "notebooks" / "pid"
     for _ in range(300):
         if pid.is_file() and pid.read_text():
@@ -250,9 +242,7 @@ def test_an_interrupt_leaves_the_old_file_and_no_kernel(course):
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130, error
-    assert (
-        "01-Frogs, cell 3 (under «Frogs») was interrupted; its stored .ipynb is as it was." in error
-    )
+    assert "01-Frogs, cell 3 (under «Frogs») was interrupted; its stored .ipynb is as" in error
     assert "Traceback" not in error
     assert stored.read_text() == "old" and not runs.exists()
     for _ in range(100):
@@ -265,9 +255,6 @@ def test_an_interrupt_leaves_the_old_file_and_no_kernel(course):
         pytest.fail("the kernel lives on")
 
 
-# --- Budgets -----------------------------------------------------------------
-
-
 def test_a_run_far_over_its_budget_is_kept_and_fails(course, capsys, monkeypatch):
     source, stored, runs = paths(course)
     source.write_text(source.read_text().replace("seconds: 9", "seconds: 0.01"))
@@ -275,11 +262,8 @@ def test_a_run_far_over_its_budget_is_kept_and_fails(course, capsys, monkeypatch
     assert render.main([], root=course) == 1
     out, err = capsys.readouterr()
     assert re.search(r"^notebook +seconds +of ", out) and " 0.01 " in out and " 900 " in out
-    assert re.fullmatch(
-        r"01-Frogs took \d+ s, more than one and a half times its budget of 0\.01 s in its "
-        r"front matter: make it lighter, or run it with nothing beside it\.\n",
-        err,
-    )
+    assert re.match(r"01-Frogs took \d+ s, more than .* its budget of 0\.01 s in its front", err)
+    assert err.count("\n") == 1
     assert stored.is_file() and runs.is_file()
     # The pages of `make course` are not held back by a slow machine.
     assert render.main(["--into", str(course / "elsewhere")], root=course) == 0
@@ -287,17 +271,9 @@ def test_a_run_far_over_its_budget_is_kept_and_fails(course, capsys, monkeypatch
 
 @pytest.mark.parametrize(
     ("seconds", "memory", "cores", "said"),
-    [(15.0, 150, 2, 0), (15.1, 150, 2, 1), (15.1, 151, 2, 2), (15, 151, 2, 1), (99, 999, 8, 0)],
+    [(15.0, 150, 2, 0), (15.1, 151, 2, 2), (99, 999, 8, 0)],
 )
 def test_a_budget_may_be_passed_by_half(seconds, memory, cores, said):
     row = {"seconds": {"total": seconds}, "peak_memory_mb": memory, "cores": cores}
     rows = {"01-Frogs": row}
     assert len(record.over_budget(rows, {"01-Frogs": {"seconds": 10, "memory_mb": 100}})) == said
-
-
-def test_missing_facts_are_told_before_anything_runs(course, capsys):
-    source, stored, _ = paths(course)
-    source.write_text(source.read_text().replace("seconds: 9", "seconds: -9"))
-    assert render.main([], root=course) == 1
-    assert "01-Frogs.md has no budget; write course: seconds:" in capsys.readouterr().err
-    assert not stored.exists()

@@ -30,7 +30,7 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parents[1]
 
 # Raise it when `finish` changes what is stored: every stored .ipynb is then stale.
-FORM = 2
+FORM = 3
 
 # Of a package of the project, what a run can depend on.
 KINDS = {".py", ".html", ".css", ".js", ".csv", ".yml", ".mplstyle"}
@@ -321,7 +321,14 @@ def finish(nb: NotebookNode, name: str, made: dict[str, str]) -> NotebookNode:
             if mime and figure:
                 outputs.append(_describe(output, mime, figure, figure_number(name, figures)))
         cell.outputs = outputs
+    nb.metadata["outputs"] = outputs_digest(nb)
     return nb
+
+
+def outputs_digest(nb: NotebookNode) -> str:
+    """Return what tells whether somebody changed an output after the run."""
+    outputs = [cell.get("outputs", []) for cell in nb.cells]
+    return hashlib.sha256(json.dumps(outputs, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _describe(output: NotebookNode, mime: str, figure: dict, number: str) -> NotebookNode:
@@ -384,10 +391,13 @@ def _plain(cell: NotebookNode) -> tuple:
     return cell.cell_type, cell.source.rstrip(), json.dumps(metadata, sort_keys=True)
 
 
-def why_stale(source: Path, root: Path = ROOT) -> str | None:
+def why_stale(source: Path, root: Path = ROOT, stored: Path | None = None) -> str | None:
     """Return one sentence that says why a stored .ipynb is out of date, and what to do."""
-    stored = source.with_suffix(".ipynb")
-    remedy = "run `make render`."
+    stored = stored or source.with_suffix(".ipynb")
+    remedy = (
+        "run `make render`, or, if the change was an experiment, bring both files back with `git "
+        "checkout -- notebooks`."
+    )
     if not stored.is_file():
         return f"{stored.name} is missing; {remedy}"
     try:
@@ -400,6 +410,11 @@ def why_stale(source: Path, root: Path = ROOT) -> str | None:
             return f"{stored.name} is stale: {place(text, index)} differs in the .md; {remedy}"
     if len(nb.cells) > len(text.cells):
         return f"{stored.name} is stale: it has cells that the .md no longer has; {remedy}"
+    for index, cell in enumerate(nb.cells):
+        if any(output.output_type == "error" for output in cell.get("outputs", [])):
+            return f"{stored.name} holds an error in {place(text, index)}; {remedy}"
+    if nb.metadata.get("outputs") != outputs_digest(nb):
+        return f"{stored.name} holds outputs that are not those of its run; {remedy}"
     then, now = nb.metadata.get("made_from", {}), made_from(source, root)
     changed = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
     if changed:

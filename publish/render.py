@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from publish.checks import check_source
-from publish.execute import execute, keep, must_run, run_folder
+from publish.execute import execute, keep, must_run, run_folder, store
 from publish.files import (
     ROOT,
     CourseError,
@@ -134,8 +134,8 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
                 if replace(source, tidy(source.read_text("utf-8"), source).encode()):
                     print(f"{source.name}: written the way JupyterLab saves it.")
             return 0
-        if options.into:
-            # What another run left there must not become a page.
+        if options.into and options.into.resolve() == store(root).resolve():
+            # What another run left there must not become a page; elsewhere it is not ours.
             for old in options.into.glob("*.ipynb"):
                 if old.stem not in {source.stem for source in sources(root)}:
                     old.unlink()

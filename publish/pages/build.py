@@ -31,6 +31,7 @@ from publish.files import (
     image_type,
     read_text,
     role_of,
+    why_stale,
 )
 from publish.pages.address import project_address
 from publish.pages.helpers import helpers_page
@@ -75,7 +76,7 @@ def page_of(nb: NotebookNode, folder: Path) -> NotebookNode:
                 cells.append(new_code_cell("# shown above", outputs=after, metadata=tags))
     nb.cells = cells
     # Else MyST-NB shows them as front matter.
-    for key in ("course", "jupytext", "made_from"):
+    for key in ("course", "jupytext", "made_from", "outputs"):
         nb.metadata.pop(key, None)
     return nb
 
@@ -108,6 +109,8 @@ def assemble(notebooks: Path, target: Path, root: Path = ROOT) -> None:
     for path in found:
         # What a reader downloads is the notebook as it is, text beside the figures included.
         source = root / "notebooks" / f"{path.stem}.md"
+        if problem := why_stale(source, root, path):
+            raise CourseError(f"The pages were not built: {problem}")
         shutil.copy(path, target / "download")
         shutil.copy(source, target / "download")
         nb = nbformat.read(path, as_version=4)

@@ -154,9 +154,7 @@ def test_a_changed_lock_is_caught(old, new, message):
 
 def test_environment_yml_agrees_with_pyproject():
     problems = conda_problems(CONDA)
-    assert not problems, (
-        "make the same change in environment.yml and pyproject.toml:\n" + "\n".join(problems)
-    )
+    assert not problems, "Make the same change in environment.yml:\n" + "\n".join(problems)
 
 
 @pytest.mark.parametrize(

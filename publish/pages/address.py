@@ -14,15 +14,7 @@ def project_address(root: Path) -> str | None:
 
 
 def launch_links(address: str | None, name: str | None = None) -> list[str]:
-    """Return links in Markdown to where a notebook, or the course, can be run in a browser.
-
-    Parameters
-    ----------
-    address : str or None
-        The project's address; without one there are no links.
-    name : str, optional
-        A notebook's file name without its ending; by default the course as a whole.
-    """
+    """Return links in Markdown to where a notebook, or the course, can be run in a browser."""
     if not address:
         return []
     file = f"notebooks/{name}.ipynb" if name else "notebooks"

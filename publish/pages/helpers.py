@@ -13,13 +13,7 @@ These are the names it finds there, by subject, with what each takes, returns an
 
 
 def helpers_page(utils: str) -> str:
-    """Return the page, in MyST.
-
-    Parameters
-    ----------
-    utils : str
-        The text of utils.py: imports, each group below a comment that is its heading.
-    """
+    """Return the page, in MyST, from utils.py: imports, each group below a comment, its heading."""
     lines, parts = utils.splitlines(), [HEAD]
     for node in ast.parse(utils).body:
         if not isinstance(node, ast.ImportFrom):

@@ -394,10 +394,7 @@ def _plain(cell: NotebookNode) -> tuple:
 def why_stale(source: Path, root: Path = ROOT, stored: Path | None = None) -> str | None:
     """Return one sentence that says why a stored .ipynb is out of date, and what to do."""
     stored = stored or source.with_suffix(".ipynb")
-    remedy = (
-        "run `make render`, or, if the change was an experiment, bring both files back with `git "
-        "checkout -- notebooks`."
-    )
+    remedy = "run `make render`."
     if not stored.is_file():
         return f"{stored.name} is missing; {remedy}"
     try:

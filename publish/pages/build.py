@@ -110,7 +110,10 @@ def assemble(notebooks: Path, target: Path, root: Path = ROOT) -> None:
         # What a reader downloads is the notebook as it is, text beside the figures included.
         source = root / "notebooks" / f"{path.stem}.md"
         if problem := why_stale(source, root, path):
-            raise CourseError(f"The pages were not built: {problem}")
+            back = (
+                "If it was an experiment, bring both files back with `git checkout -- notebooks`."
+            )
+            raise CourseError(f"The pages were not built: {problem} {back}")
         shutil.copy(path, target / "download")
         shutil.copy(source, target / "download")
         nb = nbformat.read(path, as_version=4)

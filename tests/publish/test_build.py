@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from publish.files import ROOT, CourseError, replace, to_bytes, write_text
+from publish.files import ROOT, CourseError, finish, made_from, replace, to_bytes, write_text
 from publish.pages.build import assemble, build, page_of, with_scopes
 from tests.publish.planted import ADDRESS, ALT, GRAPH_ALT, LIVING_ALT, planted
 
@@ -32,7 +32,9 @@ def root(tmp_path_factory):
     (folder / "notebooks/runs.json").write_text("{}")
     md = folder / "notebooks/01-Frogs.md"
     md.write_text(write_text(planted(), md), "utf-8")
-    replace(md.with_suffix(".ipynb"), to_bytes(planted()))
+    (folder / "requirements.lock").write_text("")
+    made = finish(planted(), md.stem, made_from(md, folder))
+    replace(md.with_suffix(".ipynb"), to_bytes(made))
     return folder
 
 
@@ -133,7 +135,23 @@ def test_the_header_says_where_the_reader_is(pages):
     assert links["Lectures"]["href"] == "index.html#lectures"
 
 
-def test_a_warning_stops_the_build_and_the_old_pages_stay(root, tmp_path, capfd):
+@pytest.mark.parametrize("change", ["code", "output", "error"])
+def test_an_experiment_that_was_saved_becomes_no_page(root, tmp_path, change):
+    nb = nbformat.read(root / "notebooks/01-Frogs.ipynb", as_version=4)
+    cell = next(cell for cell in nb.cells if cell.cell_type == "code" and cell.outputs)
+    if change == "code":
+        cell.source += "\n1 / 0"
+    elif change == "output":
+        cell.outputs = cell.outputs[1:]
+    else:
+        cell.outputs = [nbformat.v4.new_output("error", ename="E", evalue="e", traceback=[])]
+    nbformat.write(nb, tmp_path / "01-Frogs.ipynb")
+    with pytest.raises(CourseError, match=r"01-Frogs\.ipynb .*git checkout -- notebooks"):
+        assemble(tmp_path, tmp_path / "src", root)
+
+
+def test_a_warning_stops_the_build_and_the_old_pages_stay(root, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr("publish.pages.build.why_stale", lambda *about: None)
     nb = nbformat.read(root / "notebooks/01-Frogs.ipynb", as_version=4)
     nb.cells[2].source += "\n\n[nowhere](#no-such-place)"
     nbformat.write(nb, tmp_path / "01-Frogs.ipynb")

@@ -224,6 +224,15 @@ def test_an_edited_or_missing_ipynb_is_stale(rendered, capsys):
     nb.cells[1].source += "\nx = 1"
     nbformat.write(nb, stored)
     assert "cell 2 (under «Frogs») differs in the .md; run `make" in why_stale(source, rendered)
+    nb.cells = nb.cells[:-1]
+    nb.cells[1].source = nb.cells[1].source.removesuffix("\nx = 1")
+    code = next(cell for cell in nb.cells if cell.cell_type == "code")
+    code.outputs = [nbformat.v4.new_output("stream", name="stdout", text="by hand")]
+    nbformat.write(nb, stored)
+    assert "outputs that are not those of its run; run `make" in why_stale(source, rendered)
+    code.outputs = [nbformat.v4.new_output("error", ename="E", evalue="e", traceback=[])]
+    nbformat.write(nb, stored)
+    assert "holds an error in cell " in why_stale(source, rendered)
     stored.write_text("{")
     assert "is no readable notebook" in why_stale(source, rendered)
     stored.unlink()

@@ -18,6 +18,7 @@ from publish import execute, record, render
 from publish.checks import check_notebook
 from publish.files import ROOT
 
+pytestmark = pytest.mark.notebook()  # small ones, but executed
 IGNORED = shutil.ignore_patterns("__pycache__", "pages")
 READER = """import pytest
 

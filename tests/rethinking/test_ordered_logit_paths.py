@@ -11,6 +11,7 @@ from scipy import stats
 from rethinking.ordered_logit import OrderedLogit, OrderedMultinomial
 from utils import CompiledModel, check_indices
 
+pytestmark = pytest.mark.compiles  # numba compiles the loops
 ordered = pm.distributions.transforms.ordered
 KAPPA = np.array([-1.0, 0.0, 1.5])
 PERSON = np.array([0, 1, 2, 2])

@@ -64,7 +64,9 @@ MISTAKES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings(
+    "ignore:Data in .* contains missing values", "ignore:invalid value encountered in cast"
+)
 @pytest.mark.parametrize("case", MISTAKES)
 def test_mistakes_are_told_before_compiling(case, monkeypatch):
     monkeypatch.setattr(nutpie, "compile_pymc_model", lambda *a, **k: pytest.fail("compiled"))

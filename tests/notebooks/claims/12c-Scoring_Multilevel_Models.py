@@ -21,6 +21,11 @@ def test_two_alphas_of_a_tank_share_little():
     assert float(with_count.quantile(0.999)) < mean
 
 
+def test_moment_matching_quiets_k_and_leaves_the_score_too_high():
+    assert matched_large < 5
+    assert matched.elpd - loo["multilevel"].elpd > 8
+
+
 def test_nodes():
     on_population = mean + wide * nodes
     assert np.abs(on_population - peak).min() > 3 * scale
@@ -131,7 +136,9 @@ def test_leaving_one_tadpole_out():
 
 
 def test_predators_explain_sigma_away():
-    with_, without = (i["posterior"]["sigma"].to_numpy() for i in (predator_idata, multilevel_idata))
+    with_, without = (
+        i["posterior"]["sigma"].to_numpy() for i in (predator_idata, multilevel_idata)
+    )
     less = np.searchsorted(np.sort(with_.ravel()), without.ravel()).mean() / with_.size
     assert with_.mean() / without.mean() < 0.7 and less > 0.98
 

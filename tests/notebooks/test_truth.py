@@ -43,7 +43,7 @@ def test_prior_sensitivity(record, name, rate):
     check(z_scores(record, f"multilevel, {name}", exact_multilevel(rate), variables), name)
 
 
-@pytest.mark.parametrize(("name", "sd"), [("predator_idata", 0.5), ("predator_wide_idata", 1.5)])
+@pytest.mark.parametrize(("name", "sd"), [("predator_idata", 0.5), ("wide_idata", 1.5)])
 def test_predator_posterior(record, name, sd):
     variables = ("alpha_bar", "sigma", "beta_P", "p")
     check(z_scores(record, name, exact_predator(sd), variables), name)
@@ -55,3 +55,12 @@ def test_twenty_sigmas(record):
         for s in SIGMAS
     ]
     check(np.concatenate(z), "the grid of sigmas")
+
+
+def test_leave_one_out(record):
+    """The score of every tank, with its alpha integrated out, for every model of the lecture."""
+    z = [z_scores(record, f"sigma {s:.2f}", exact_fixed(float(s)), ("elpd",)) for s in SIGMAS]
+    z.append(z_scores(record, "sigma = 1", exact_fixed(1.0), ("elpd",)))
+    z.append(z_scores(record, "multilevel", exact_multilevel(), ("elpd",)))
+    z.append(z_scores(record, "predator", exact_predator(), ("elpd",)))
+    check(np.concatenate(z), "leave-one-out scores")

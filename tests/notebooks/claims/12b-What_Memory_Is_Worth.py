@@ -7,34 +7,31 @@ from studies import learning_curve
 from utils import check_claim
 
 
-def batch_errors(pooling, size, counts):
-    """Monte Carlo error of a mean score, from twenty batches of draws."""
-    idata = learned[pooling, size]
-    scores = [
-        person_scores(
-            rating_shares(idata.isel(chain=[chain], draw=slice(start, start + 400))), counts
-        ).mean()
-        for chain in range(4)
-        for start in range(0, 2000, 400)
-    ]
-    return np.std(scores, ddof=1) / np.sqrt(len(scores))
+def monte_carlo_errors(pooling, size):
+    """Monte Carlo errors of a mean score, trained on and held out, from twenty batches."""
+    idata, seen = learned[pooling, size], by_turn["turn"] < size
+    tables = [count_by_person(by_turn[rows]) for rows in (seen, ~seen)]
+    scores = []
+    for chain in range(4):
+        for start in range(0, 2000, 400):
+            batch = idata.isel(chain=[chain], draw=slice(start, start + 400))
+            shares = rating_shares(batch)
+            scores.append([person_scores(shares, counts).mean() for counts in tables])
+    return np.std(scores, axis=0, ddof=1) / np.sqrt(len(scores))
 
 
 def test_stored_curve_is_this_one():
     stored = learning_curve.load()
     assert stored[["pooling", "ratings"]].equals(curve[["pooling", "ratings"]])
-    errors = {}
+    errors = {key: np.sqrt(2) * monte_carlo_errors(*key) for key in learned}  # of two runs
+    rounding = 1e-5
     for row, now in zip(stored.itertuples(), curve.itertuples(), strict=True):
-        seen = by_turn["turn"] < row.ratings
-        # both runs have this error; 1e-5 is the rounding of the file
-        for what, rows in (("trained_on", seen), ("held_out", ~seen)):
-            error = np.sqrt(2) * batch_errors(row.pooling, row.ratings, count_by_person(by_turn[rows]))
-            assert abs(getattr(row, what) - getattr(now, what)) < 4 * error + 1e-5, (row, what)
-            errors[row.pooling, row.ratings] = error
-    for row, now in zip(stored.itertuples(), curve.itertuples(), strict=True):
-        error = np.hypot(errors[row.pooling, row.ratings], errors["partial", row.ratings])
-        assert abs(row.behind_partial - now.behind_partial) < 4 * error + 1e-5, row
-        assert abs(row.standard_error - now.standard_error) < 0.05 * now.standard_error + 1e-5
+        on, out = errors[row.pooling, row.ratings]
+        ahead = np.hypot(out, errors["partial", row.ratings][1])
+        assert abs(row.trained_on - now.trained_on) < 4 * on + rounding, row
+        assert abs(row.held_out - now.held_out) < 4 * out + rounding, row
+        assert abs(row.behind_partial - now.behind_partial) < 4 * ahead + rounding, row
+        assert abs(row.standard_error - now.standard_error) < 0.05 * now.standard_error + rounding
 
 
 def test_table_and_ratings_differ_by_the_number_of_orders():
@@ -112,7 +109,8 @@ def test_no_pooling_overfits():
             *paired(trained_on["no", size], held_out["no", size]),
             above=0,
         )
-    on, out = (curve.pivot(index="ratings", columns="pooling", values=what) for what in ("trained_on", "held_out"))
+    table = curve.pivot(index="ratings", columns="pooling")
+    on, out = table["trained_on"], table["held_out"]
     assert (on.idxmax(axis=1) == "no").all()
     assert ((on - out).idxmax(axis=1) == "no").all()
     assert (out.idxmax(axis=1) == "partial").all()
@@ -180,3 +178,8 @@ def test_treatments_explain_part_of_the_stories():
 
 def test_effects_that_sum_to_zero_mix_better():
     assert (held_per_thousand > 4 * per_thousand["free"]).all()
+
+
+def test_the_right_fixed_width_does_as_well():
+    assert widths["behind"].idxmin() == 2
+    assert (widths.loc[[1, 3], "behind"] > 2 * widths.loc[[1, 3], "standard error"]).all()

@@ -13,8 +13,8 @@ def monte_carlo_errors(pooling, size):
     tables = [count_by_person(by_turn[rows]) for rows in (seen, ~seen)]
     scores = []
     for chain in range(4):
-        for start in range(0, 2000, 400):
-            batch = idata.isel(chain=[chain], draw=slice(start, start + 400))
+        for draws in np.split(np.arange(idata["posterior"].sizes["draw"]), 5):
+            batch = idata.isel(chain=[chain], draw=draws)
             shares = rating_shares(batch)
             scores.append([person_scores(shares, counts).mean() for counts in tables])
     return np.std(scores, axis=0, ddof=1) / np.sqrt(len(scores))

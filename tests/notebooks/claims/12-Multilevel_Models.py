@@ -129,6 +129,10 @@ def test_sigma_is_found_where_the_scores_are_best():
     assert own < 0
 
 
+def test_no_count_that_was_seen_surprises_the_model():
+    assert outside == 0
+
+
 def test_the_multilevel_model_predicts_new_tanks_better():
     for other in ("sigma = 1", "sigma = 5"):
         check_claim(

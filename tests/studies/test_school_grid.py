@@ -140,4 +140,4 @@ def test_the_fit_of_the_companion(run_record, grid):
     exact = {name: float(found[f"{name}_mean"]) for name in ("alpha_bar", "sigma")}
     exact |= {"p": found["p_mean"].to_numpy(), "alpha": found["alpha_mean"].to_numpy()}
     record = run_record("12a")
-    check(z_scores(record, "school", exact, exact), "school")
+    check(z_scores(record, "school_idata", exact, exact), "school")

@@ -130,7 +130,7 @@ def test_unknown_sizes_are_named(grid):
 
 
 @pytest.mark.notebook("12a")
-def test_the_fit_of_the_companion(run_record, grid):
+def test_the_fit_of_the_deep_dive(run_record, grid):
     """The one school of the notebook, with the textbook model and sampled, against the grid."""
     rng = np.random.default_rng(28)
     school = schools.simulate_school(

@@ -92,6 +92,10 @@ def test_intervals_of_ordinary_classrooms_hold_more_than_promised():
     check_claim("ordinary", *over_some(held, ordinary[:100]), above=schools.PROB)
 
 
+def test_intervals_of_the_worst_classrooms_fail_too_often():
+    check_claim("the worst", *payers["coverage"].iloc[0], below=schools.PROB)
+
+
 def test_outlying_data_gain_and_outlying_classrooms_lose_in_every_size():
     for n in SIZES:
         data_gain, data_se = outliers.loc[("outlying data", n)]

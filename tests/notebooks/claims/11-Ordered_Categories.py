@@ -1,0 +1,125 @@
+"""Lecture 11: what its sentences and captions say of the fits."""
+
+from scipy import special
+
+from utils import check_claim
+
+
+def test_the_table_is_the_whole_study():
+    assert len(trolley) == 9930 and len(people) == 331 and (n_women, n_men) == (141, 190)
+    assert (trolley["gender"] == "men").to_numpy().sum() == 190 * 30
+
+
+def test_cutpoints_have_a_closed_form():
+    kappa = cutpoint_idata.posterior["kappa"]
+    np.testing.assert_allclose(
+        kappa.mean(("chain", "draw")), special.logit(cumulative.to_numpy()), atol=0.01
+    )
+
+
+def test_prior_draws_are_out_of_order():
+    assert in_order.mean() < 0.02 and (unsorted < 0).any(axis=1).mean() > 0.9
+    assert (prior_shares >= 0).all()
+
+
+def test_every_treatment_lowers_ratings():
+    for name in ("beta_A", "beta_I", "beta_C"):
+        draws = treatment_idata.posterior[name]
+        check_claim(f"{name} is negative.", float(draws.mean()), float(draws.std()), below=0)
+    assert (effect.sel(kind=kinds.index[1:]).mean(("chain", "draw")) < 0).all()
+
+
+def test_common_cutpoints_miss_the_shapes():
+    assert outside.to_numpy().sum() > 2 * 0.11 * outside.size
+
+
+def test_the_check_by_gender_fails_and_is_mended():
+    for g, way in ((0, "above"), (1, "below")):
+        draws = gender_means[..., g, 0]
+        check_claim(
+            "Without a main effect the cases with no treatment are missed.",
+            float(draws.mean()),
+            float(draws.std()),
+            **{way: seen_means[g, 0]},
+        )
+    assert number_outside(main_means) < number_outside(gender_means)
+    inside = np.quantile(main_means, [0.055, 0.945], axis=(0, 1))[..., 0]
+    assert ((inside[0] < seen_means[:, 0]) & (seen_means[:, 0] < inside[1])).all()
+
+
+def steeper(name, treatment):
+    """Women's slope minus men's: below zero where women mind more."""
+    difference = slope_draws[name][treatment, "women"] - slope_draws[name][treatment, "men"]
+    return float(difference.mean()), float(difference.std())
+
+
+def test_the_order_of_slopes_turns():
+    for treatment in "AIC":
+        lecture = steeper("slopes by gender (lecture)", treatment)
+        check_claim("In the lecture's model women are steeper.", *lecture, below=0)
+    for name in ("... and a main effect", "... and people"):
+        means = [steeper(name, treatment) for treatment in "AIC"]
+        assert all(mean > 0 for mean, _ in means), name
+        assert sum(mean > 2 * sd for mean, sd in means) >= 2, name
+    means = [steeper("cutpoints by gender", treatment) for treatment in "AIC"]
+    assert all(abs(mean) < 2 * sd for mean, sd in means)
+    assert len({mean > 0 for mean, _ in means}) == 2, "neither is steeper throughout"
+
+
+def test_the_contrast_stands():
+    for name in mended:
+        for kind in kinds.index:
+            gap = gap_draws[name].sel(kind=kind)
+            check_claim(
+                f"Men rate {kind} higher ({name}).", float(gap.mean()), float(gap.std()), above=0
+            )
+    assert 0.3 < smallest < largest < 0.8
+
+
+def test_participation_is_a_collider():
+    table = selection["effect of G (truth 0)"]
+    for label in ("no U", "U causes P and R"):
+        assert abs(table[label, "everybody", "-"]) < 0.03
+        assert table[label, "participants", "-"] < -0.2
+    assert abs(table["no U", "participants", "E, Y"]) < 0.03
+    assert table["U causes P and R", "participants", "E, Y"] < -0.2
+    effect_of_E = selection["effect of E (truth 0.5)"]
+    assert abs(effect_of_E["no U", "participants", "E, Y"] - 0.5) < 0.02
+    assert effect_of_E["U causes P and R", "participants", "E, Y"] < 0.45
+
+
+def test_the_sample():
+    assert list(level_counts) == [2, 4, 14, 29, 82, 118, 47, 35]
+    assert sorted(pupils["age"]) == [10, 11] and (pupils["male"] == 1).all()
+
+
+def test_the_gap_of_education_was_partly_gender():
+    draws = age_idata.posterior["beta_E"]
+    for gender, way in (("women", "below"), ("men", "above")):
+        one = draws.sel(gender=gender)
+        check_claim(f"beta_E of {gender}", float(one.mean()), float(one.std()), **{way: 0})
+    assert after < 0.75 * before and before > 0.8
+
+
+def test_education_does_not_tell():
+    assert test.pvalue > 0.1
+    assert worst < 0.7
+    for gain, error in (monotone_gain, free_gain):
+        assert gain < 2 * error
+
+
+def test_people_and_cases_are_the_units():
+    assert factor.loc["men", "people"] > 2
+    assert (factor.loc["action":, "cases"] > 2).all()
+    assert (factor.loc["men", ["cases"]] < factor.loc["men", "people"]).all()
+    largest_error = errors.max(axis=1)
+    assert (abs(estimate[6:]) > 2 * largest_error).all()
+
+
+def test_slopes_grow_with_people():
+    assert ratio["ratio"].min() > 1.15
+
+
+def test_contrasts_keep_their_sign():
+    gap = questions["everybody a man instead of a woman, kind A"].mean("person")
+    check_claim("Men rate A higher.", float(gap.mean()), float(gap.std()), above=0)

@@ -71,7 +71,10 @@ def test_the_contrast_stands():
         for kind in kinds.index:
             gap = gap_draws[name].sel(kind=kind)
             check_claim(
-                f"Men rate {kind} higher ({name}).", float(gap.mean()), float(gap.std()), above=0
+                f"Men rate {kind} higher ({name}).",
+                float(difference.mean()),
+                float(difference.std()),
+                above=0,
             )
     assert 0.3 < smallest < largest < 0.8
 
@@ -121,5 +124,5 @@ def test_slopes_grow_with_people():
 
 
 def test_contrasts_keep_their_sign():
-    gap = questions["everybody a man instead of a woman, kind A"].mean("person")
-    check_claim("Men rate A higher.", float(gap.mean()), float(gap.std()), above=0)
+    men = questions["a man, not a woman (A)"].mean("person")
+    check_claim("Men rate A higher.", float(men.mean()), float(men.std()), above=0)

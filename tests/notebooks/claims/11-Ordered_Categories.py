@@ -42,9 +42,17 @@ def test_the_check_by_gender_fails_and_is_mended():
             float(draws.std()),
             **{way: seen_means[g, 0]},
         )
-    assert number_outside(main_means) < number_outside(gender_means)
-    inside = np.quantile(main_means, [0.055, 0.945], axis=(0, 1))[..., 0]
-    assert ((inside[0] < seen_means[:, 0]) & (seen_means[:, 0] < inside[1])).all()
+    assert wrong_gaps[1] < wrong_gaps[0]
+    here = gap(main_means)[..., 0]
+    assert np.quantile(here, 0.055) < gap(seen_means)[0] < np.quantile(here, 0.945)
+
+
+def test_contact_and_intention_do_more_than_their_sum():
+    for means in (gender_means, main_means):
+        high = means.mean(axis=(0, 1))
+        assert (high[:, -1] > seen_means[:, -1]).all() and (high[:, 4] < seen_means[:, 4]).all()
+    sums = seen_means[:, 2] + seen_means[:, 4] - seen_means[:, 0]
+    assert (seen_means[:, 5] < sums - 0.5).all()
 
 
 def steeper(name, treatment):
@@ -64,16 +72,25 @@ def test_the_order_of_slopes_turns():
     means = [steeper("cutpoints by gender", treatment) for treatment in "AIC"]
     assert all(abs(mean) < 2 * sd for mean, sd in means)
     assert len({mean > 0 for mean, _ in means}) == 2, "neither is steeper throughout"
+    action, intention, contact = (steeper("... and people too", treatment) for treatment in "AIC")
+    assert action[0] > action[1] and contact[0] > contact[1] and abs(intention[0]) < intention[1]
+    women, men = (people_apart[g].posterior["tau"] for g in ("women", "men"))
+    check_claim(
+        "Men differ more among themselves.",
+        float(men.mean() - women.mean()),
+        float(np.hypot(men.std(), women.std())),
+        above=0,
+    )
 
 
 def test_the_contrast_stands():
     for name in mended:
         for kind in kinds.index:
-            gap = gap_draws[name].sel(kind=kind)
+            draws = gap_draws[name].sel(kind=kind)
             check_claim(
                 f"Men rate {kind} higher ({name}).",
-                float(difference.mean()),
-                float(difference.std()),
+                float(draws.mean()),
+                float(draws.std()),
                 above=0,
             )
     assert 0.3 < smallest < largest < 0.8

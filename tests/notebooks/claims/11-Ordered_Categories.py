@@ -34,14 +34,14 @@ def test_common_cutpoints_miss_the_shapes():
 
 
 def test_the_check_by_gender_fails_and_is_mended():
-    for g, way in ((0, "above"), (1, "below")):
-        draws = gender_means[..., g, 0]
-        check_claim(
-            "Without a main effect the cases with no treatment are missed.",
-            float(draws.mean()),
-            float(draws.std()),
-            **{way: seen_means[g, 0]},
-        )
+    draws = gender_means[..., 0, 0]
+    check_claim(
+        "Without a main effect women are rated too high where there is no treatment.",
+        float(draws.mean()),
+        float(draws.std()),
+        above=seen_means[0, 0],
+    )
+    assert gender_means[..., 1, 0].mean() < seen_means[1, 0]
     assert wrong_gaps[1] < wrong_gaps[0]
     here = gap(main_means)[..., 0]
     assert np.quantile(here, 0.055) < gap(seen_means)[0] < np.quantile(here, 0.945)
@@ -57,7 +57,8 @@ def test_contact_and_intention_do_more_than_their_sum():
 
 def steeper(name, treatment):
     """Women's slope minus men's: below zero where women mind more."""
-    difference = slope_draws[name][treatment, "women"] - slope_draws[name][treatment, "men"]
+    women, men = (posteriors[name][gender][f"beta_{treatment}"] for gender in GENDERS)
+    difference = women - men
     return float(difference.mean()), float(difference.std())
 
 
@@ -123,7 +124,9 @@ def test_the_gap_of_education_was_partly_gender():
 
 def test_education_does_not_tell():
     assert test.pvalue > 0.1
-    assert worst < 0.7
+    assert worst < 0.8 and scores["no education"].pareto_k.max() < 0.5
+    over = (scores["free steps"].pareto_k > 0.7) | (scores["monotone steps"].pareto_k > 0.7)
+    assert int(over.sum()) <= 2, "no more than the two people of the lowest level"
     for gain, error in (monotone_gain, free_gain):
         assert gain < 2 * error
 

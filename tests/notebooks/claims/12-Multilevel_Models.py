@@ -2,8 +2,6 @@
 
 from studies import random_confounds as study
 
-TANKS = np.arange(48)
-
 
 def small_and_large(values, stratum=None):
     """Mean difference between tanks of 10 and of 35 tadpoles, with its standard error."""
@@ -127,6 +125,10 @@ def test_sigma_is_found_where_the_scores_are_best():
     assert low < best_sigma < high
     own, _ = utils.paired_difference(multilevel_score, scores[best_sigma])
     assert own < 0
+
+
+def test_no_count_that_was_seen_surprises_the_model():
+    assert outside == 0
 
 
 def test_the_multilevel_model_predicts_new_tanks_better():

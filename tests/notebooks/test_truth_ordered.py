@@ -85,6 +85,6 @@ def test_one_gender_alone_against_statsmodels(means, gender):
 
 
 def test_the_sign(means):
-    """A positive slope raises ratings: treatments lower the mean rating, and slopes are negative."""
+    """A positive slope raises ratings: treatments lower the mean, and slopes are negative."""
     mean = trolley().groupby(["action", "intention", "contact"])["response"].mean()
     assert mean[1, 0, 0] < mean[0, 0, 0] and means["treatment_idata", "beta_A"] < 0

@@ -18,7 +18,12 @@ from rethinking.display import check_claim, progress, say
 from rethinking.plots import BLUE, GOLD, GREEN, RED, plot_errorbar, plot_line, plot_scatter
 from rethinking.graphs import CausalGraph, draw_causal_graph
 from rethinking.frogs import plot_survival
-from rethinking.living import point_explorer, shrinkage_explorer, tank_scrubber
+from rethinking.living import (
+    cutpoint_explorer,
+    point_explorer,
+    shrinkage_explorer,
+    tank_scrubber,
+)
 
 # formulas beside models
 from rethinking.formula import Formula, FormulaError, show_formula

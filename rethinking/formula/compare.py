@@ -168,6 +168,11 @@ class _FormulaValues:
                     ) from error
             case ast.Call(func=ast.Name(id=function), args=[arg]) if function in _FUNCTIONS:
                 return _FUNCTIONS[function](self.evaluate(arg, line))
+            case ast.Call(
+                func=ast.Name(id="sum"),
+                args=[ast.Subscript(value=ast.Name(id=name), slice=slices)],
+            ):
+                return self.partial_sum(self[name], name, slices, line)
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return -self.evaluate(operand, line)
             case ast.BinOp(left=left, op=op, right=right):
@@ -188,6 +193,34 @@ class _FormulaValues:
                             f"of shapes {a.shape} and {b.shape}: an index is missing or wrong."
                         ) from None
         raise FormulaError(f"Cannot evaluate {ast.unparse(node)!r} in {line.text!r}.")
+
+    def partial_sum(self, value: np.ndarray, name: str, slices: ast.expr, line: Line):
+        """Sum of the first entries along the last axis: `sum(delta[:E[i]])`."""
+        *before, last = slices.elts if isinstance(slices, ast.Tuple) else [slices]
+        if (
+            len(before) + 1 != value.ndim
+            or not isinstance(last, ast.Slice)
+            or last.lower is not None
+            or last.upper is None
+            or last.step is not None
+        ):
+            raise FormulaError(
+                f"In {line.text!r}, a sum is of the first entries along the last of all axes of "
+                f"{name}: write it as sum(delta[:E[i]]) or sum(delta[g, :E[i]])."
+            )
+        sums = np.concatenate(
+            [np.zeros((*value.shape[:-1], 1)), np.cumsum(value, axis=-1)], axis=-1
+        )
+        places = [
+            self.places(part, size, line)
+            for part, size in zip([*before, last.upper], sums.shape, strict=True)
+        ]
+        if not ((places[-1] >= 0) & (places[-1] < sums.shape[-1])).all():
+            raise FormulaError(
+                f"In {line.text!r}, the sum has from {places[-1].min()} to {places[-1].max()} "
+                f"terms, but {name} has {value.shape[-1]}."
+            )
+        return sums[tuple(places)]
 
     def places(self, part: ast.expr, size: int, line: Line) -> np.ndarray:
         """Entries of one axis that an index means, along the axes of the line's indices."""

@@ -48,6 +48,11 @@ def latex(node: ast.expr, level: int = 0) -> str:
             if name.endswith("}") and "_{" in name:
                 return f"{name[:-1]}, {inside}}}"
             return f"{name}_{{{inside}}}"
+        case ast.Call(func=ast.Name(id="sum"), args=[ast.Subscript(value=value, slice=slices)]):
+            *before, last = slices.elts if isinstance(slices, ast.Tuple) else [slices]
+            term = ast.Subscript(value, ast.Tuple([*before, ast.Name("k")]))
+            inner = f"\\sum_{{k < {_latex_index(last.upper)}}} {latex(term)}"
+            return f"({inner})" if level > 2 else inner
         case ast.Call(func=func, args=args):
             return f"\\text{{{ast.unparse(func)}}}({', '.join(latex(a) for a in args)})"
         case ast.UnaryOp(op=ast.USub(), operand=operand):

@@ -128,6 +128,49 @@ def shrinkage_explorer(alpha_bar: float, *, sigma: float = 1.5) -> None:
     _show_living("shrinkage_explorer", data, "Sliders over a classroom, where scripts run.")
 
 
+def cutpoint_explorer(kappa: ArrayLike, *, phi: float = 0.0) -> None:
+    """Show a living figure: a slider over phi, and what it does to an ordered logit's histogram.
+
+    One panel has the cumulative log-odds ``kappa - phi``, the other the probabilities of the
+    ratings, which the page itself computes. It needs no kernel, only a page that runs scripts;
+    the still figure that a cell shows before it stands for it elsewhere.
+
+    Parameters
+    ----------
+    kappa : array_like
+        From 1 to 9 cutpoints in log-odds, increasing, from -8 to 8; two decimals are used.
+    phi : float
+        Shift at which the slider starts, in log-odds from -3 to 3; one decimal is used.
+
+    Raises
+    ------
+    ValueError
+        The cutpoints do not increase, or there are too few or too many; a number lies outside its
+        range.
+
+    Examples
+    --------
+    >>> cutpoint_explorer([-1.9, -1.2, -0.7, 0.2, 0.9, 1.8])
+    A slider over phi, where scripts run.
+    """
+    cutpoints = as_floats(kappa)
+    if cutpoints.ndim != 1 or not 1 <= cutpoints.size <= 9:
+        raise ValueError(
+            f"A cutpoint explorer takes 1 to 9 cutpoints in one row, not shape {cutpoints.shape}."
+        )
+    for value in cutpoints[~(np.abs(cutpoints) <= 8)][:1]:
+        raise ValueError(f"The cutpoints must be log-odds from -8 to 8, not {value}.")
+    if not (np.diff(cutpoints) > 0).all():
+        raise ValueError(f"The cutpoints must increase, not {cutpoints.tolist()}. Sort them.")
+    if not -3 <= phi <= 3:
+        raise ValueError(f"The phi must be from -3 to 3, as on its slider, not {phi}.")
+    data = {
+        "kappa": (np.round(cutpoints, 2) + 0.0).tolist(),
+        "phi": round(float(phi), 1) + 0.0,
+    }
+    _show_living("cutpoint_explorer", data, "A slider over phi, where scripts run.")
+
+
 def point_explorer(
     table: pd.DataFrame,
     *,

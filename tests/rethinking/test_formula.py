@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -625,3 +626,48 @@ def test_since_is_a_formula_or_nothing(model):
     check(model, FORMULA, since=None)
     with pytest.raises(TypeError, match="since is what an earlier show_formula returned, got 'te"):
         check(model, FORMULA, since="textbook")
+
+
+@pytest.fixture(scope="module")
+def monotone_model():
+    level, group = np.array([0, 3, 1, 2, 3]), np.array([0, 1, 1, 0, 0])
+    with pm.Model() as model:
+        E, G = pm.Data("E", level), pm.Data("G", group)
+        alpha = pm.Data("alpha", np.full(3, 2.0))
+        delta = pm.Dirichlet("delta", alpha, shape=(2, 3))
+        epsilon = pm.Dirichlet("epsilon", alpha)
+        beta = pm.Normal("beta", 0, 1)
+        by_group = pt.concatenate([np.zeros((2, 1)), pt.cumsum(delta, axis=1)], axis=1)
+        for_all = pt.concatenate([[0.0], pt.cumsum(epsilon)])
+        pm.Normal("y", beta * by_group[G, E] + for_all[E], 1, observed=np.zeros(5))
+    return model
+
+
+MONOTONE = """
+    y[i] ~ Normal(beta * sum(delta[G[i], :E[i]]) + sum(epsilon[:E[i]]), 1)
+    beta ~ Normal(0, 1)
+    epsilon[k] ~ Dirichlet(alpha)
+    delta[g, k] ~ Dirichlet(alpha)
+    """
+
+
+def test_sums_of_the_first_entries(monotone_model, shown):
+    show_formula(monotone_model, MONOTONE, name="monotone")
+    latex = shown[-1][0]["text/markdown"]
+    assert r"\beta\, \sum_{k < E[i]} \delta_{G[i], k}" in latex
+    assert r"\sum_{k < E[i]} \epsilon_{k}" in latex
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("epsilon[:E[i]]", "epsilon[:G[i]]", "Formula and code disagree"),
+        ("delta[G[i], :E[i]]", "delta[:E[i]]", r"write it as sum\(delta\[:E\[i\]\]\)"),
+        ("epsilon[:E[i]]", "epsilon[1:E[i]]", "of the first entries"),
+        ("epsilon[:E[i]]", "epsilon[E[i]]", "of the first entries"),
+        ("epsilon[:E[i]]", "epsilon[:E[i] + 1]", "has from 1 to 4 terms, but epsilon has 3"),
+    ],
+)
+def test_other_sums_are_refused(monotone_model, old, new, message):
+    with pytest.raises(FormulaError, match=message):
+        show_formula(monotone_model, MONOTONE.replace(old, new), name="monotone")

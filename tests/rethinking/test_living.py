@@ -14,7 +14,7 @@ from bs4 import BeautifulSoup
 from scipy import integrate, special, stats
 
 from rethinking.living import _WIDGETS
-from utils import point_explorer, shrinkage_explorer, tank_scrubber
+from utils import cutpoint_explorer, point_explorer, shrinkage_explorer, tank_scrubber
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -137,6 +137,35 @@ def test_no_sigma_beyond_its_slider(bad):
         shrinkage_explorer(1.5, sigma=bad)
 
 
+KAPPA = [-1.92, -1.27, -0.72, 0.25, 0.89, 1.77]
+
+
+def test_cutpoint_explorer_holds_its_data(shown):
+    cutpoint_explorer(xr.DataArray([-1.9167, 0.2501]), phi=np.float64(0.26))
+    assert data_of(shown) == {"kappa": [-1.92, 0.25], "phi": 0.3}
+    assert len(shown.living.encode()) < 15_000
+
+
+@pytest.mark.parametrize(
+    ("kappa", "phi", "message"),
+    [
+        ([0.5, 0.2], 0, "must increase"),
+        ([0.5, 0.5], 0, "must increase"),
+        ([], 0, "1 to 9 cutpoints"),
+        (np.zeros((2, 2)), 0, "1 to 9 cutpoints"),
+        (np.arange(10), 0, "1 to 9 cutpoints"),
+        ([-9, 0], 0, "log-odds from -8 to 8"),
+        ([0, np.nan], 0, "log-odds from -8 to 8"),
+        ([0, 1], 3.1, "phi must be from -3 to 3"),
+        ([0, 1], np.nan, "phi must be from -3 to 3"),
+    ],
+)
+def test_no_other_cutpoints(shown, kappa, phi, message):
+    with pytest.raises(ValueError, match=message):
+        cutpoint_explorer(kappa, phi=phi)
+    assert not shown
+
+
 def test_point_explorer_holds_its_data(shown):
     table = people()
     before = table.copy()
@@ -199,7 +228,8 @@ def test_undefined_numbers_and_long_tables_are_refused():
 def explorers(shown, n=48):
     shrinkage_explorer(1.5)
     point_explorer(people(n), **FULL)
-    return [data["text/html"] for data, _ in shown[-2:]]
+    cutpoint_explorer(KAPPA)
+    return [data["text/html"] for data, _ in shown[-3:]]
 
 
 def test_living_figures_are_small_and_the_same_each_time(frogs, shown):
@@ -208,7 +238,7 @@ def test_living_figures_are_small_and_the_same_each_time(frogs, shown):
         scrub(frogs)
         pages.append([shown.living, *explorers(shown, 400)])
     assert pages[0] == pages[1]
-    for page, size in zip(pages[0], (15_000, 15_000, 100_000), strict=True):
+    for page, size in zip(pages[0], (15_000, 15_000, 100_000, 15_000), strict=True):
         assert len(page.encode()) < size
         assert "__" not in page and str(ROOT) not in page
         # a name, not an address that is fetched
@@ -243,7 +273,7 @@ def test_text_and_marks_stand_out_from_their_ground(mode):
 
 @pytest.fixture
 def page(browser, shown, tmp_path):
-    """A page like those of the course with both explorers; it must ask for nothing, and not err."""
+    """A page like those of the course with all explorers; it must ask for nothing, and not err."""
     cells = "".join(
         '<div class="cell"><figure><img alt="still" src="data:,"></figure></div>'
         f'<div class="cell">{html}</div>'
@@ -365,6 +395,33 @@ def test_sentences_say_which_way(page, n, s, words):
     assert f"the estimate is {estimate:.3f}, {moved:.3f} " in text
 
 
+@pytest.mark.parametrize("phi", [-3, -0.5, 0, 1.2, 3])
+def test_histograms_are_those_of_the_ordered_logit(page, phi):
+    found = page.eval_on_selector(".cutpoint-explorer", "(root, phi) => root.shares(phi)", phi)
+    expected = np.diff(special.expit(np.array(KAPPA) - phi), prepend=0, append=1)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_phi_moves_by_keyboard_and_says_so(page):
+    root = page.locator(".cutpoint-explorer")
+    slider, sentence = root.get_by_role("slider"), root.locator("[aria-live=polite]")
+    assert page.get_by_label("Shift, phi").count() == 1
+    places = [root.locator(".moved").nth(2).get_attribute("cy")]
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert slider.get_attribute("aria-valuetext") == "phi 0.2"
+    places.append(root.locator(".moved").nth(2).get_attribute("cy"))
+    assert float(places[1]) > float(places[0]), "a larger phi lowers the cumulative log-odds"
+    page.keyboard.press("End")
+    shares = np.diff(special.expit(np.array(KAPPA) - 3), prepend=0, append=1)
+    assert sentence.inner_text() == (
+        f"With phi 3.0 the mean rating is {shares @ np.arange(1, 8):.2f}; the most frequent rating"
+        f" is 7, with a probability of {shares[-1]:.2f}."
+    )
+    assert f"7: {shares[-1]:.2f}." in root.get_by_role("img").get_attribute("aria-label")
+
+
 def points_page(page):
     return page.locator(".point-explorer")
 
@@ -419,7 +476,7 @@ def test_mouse_touch_and_keyboard_tell_the_same(page):
 
 def test_points_are_one_stop_of_the_tab_key(page):
     root = points_page(page)
-    page.get_by_role("slider").last.focus()
+    page.locator(".shrinkage-explorer").get_by_role("slider").last.focus()
     page.keyboard.press("Tab")
     active = "document.activeElement"
     assert page.evaluate(f"{active}.getAttribute('aria-label')") == "tank 1"
@@ -454,7 +511,7 @@ def test_the_table_has_the_same_numbers(page):
 
 
 def test_explorers_take_the_place_of_their_stills(page):
-    assert page.locator("figure .living").count() == 2
+    assert page.locator("figure .living").count() == 3
     assert page.locator("img:visible").count() == 0
 
 

@@ -31,7 +31,7 @@ HERE = Path(__file__).resolve().parent
 RESULT, RECORD = HERE / "survey-coverage.csv", HERE / "survey-coverage.yml"
 COMMAND = ".venv/bin/python -m studies.survey_coverage"
 SEED = 1989
-SURVEYS = 200
+SURVEYS = 100
 #: Near the posterior means of the real survey; log-odds.
 TRUTH = {"alpha_bar": -0.7, "sigma": 0.5, "beta_bar": 0.6, "tau": 0.55}
 TAILS = (0.055, 0.945)

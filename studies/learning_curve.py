@@ -38,7 +38,7 @@ def load() -> pd.DataFrame:
 def compute(source: Path = SOURCE) -> pd.DataFrame:
     """Run the notebook's cells with the tag `study`; they make the table `curve`."""
     names: dict = {}
-    for cell in jupytext.read(source).cells:
+    for cell in jupytext.read(source, fmt="md:myst").cells:
         if "study" in cell.metadata.get("tags", []):
             exec(compile(cell.source, source.name, "exec"), names)
     return names["curve"]

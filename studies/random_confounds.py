@@ -114,7 +114,7 @@ def load(source: Path | str | None = None) -> tuple[pd.DataFrame, pd.DataFrame, 
             raise StudyError(f"studies/{path.name} is missing: run `{COMMAND}`.")
     record = yaml.safe_load(FILES["record"].read_text(encoding="utf-8"))
     # the versions of the run, not those installed: a later release does not make a result wrong,
-    # and tests/test_confounds.py asks for a new one when the lock moves on
+    # and tests/studies/test_confounds.py asks for a new one when the lock moves on
     key = key_of(study_cells(source), record["versions"])
     if record["key"] != key:
         raise StudyError(

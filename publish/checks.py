@@ -155,12 +155,60 @@ def _draws(call: ast.Call) -> bool:
 
 
 def seeds_named(nb: NotebookNode, name: str) -> Iterator[str]:
+    options = _options(nb)
     for index, call in _nodes(nb, ast.Call):
         called, _ = _call_name(call)
-        if _draws(call) and not SEED_WORDS & {keyword.arg for keyword in call.keywords}:
+        if _draws(call) and not SEED_WORDS & _keywords(call, options):
             yield f"{place(nb, index)}: {called}() names no seed; add random_seed=RANDOM_SEED."
         elif called == "default_rng" and not (call.args or call.keywords):
             yield f"{place(nb, index)}: default_rng() has no seed; give it RANDOM_SEED."
+
+
+def _options(nb: NotebookNode) -> dict[str, set[str]]:
+    """Return the keywords of each `NAME = dict(...)`, for calls with `**NAME`."""
+    return {
+        target.id: {keyword.arg for keyword in node.value.keywords}
+        for _, node in _nodes(nb, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+        and isinstance(node.value, ast.Call)
+        and _call_name(node.value) == ("dict", "")
+    }
+
+
+def _keywords(call: ast.Call, options: dict[str, set[str]]) -> set[str]:
+    """Return the keywords of a call, those that come with `**NAME` or `**(NAME | {...})` too."""
+    spread = (keyword.value for keyword in call.keywords if keyword.arg is None)
+    names = (n.id for value in spread for n in ast.walk(value) if isinstance(n, ast.Name))
+    return {keyword.arg for keyword in call.keywords}.union(*(options.get(n, ()) for n in names))
+
+
+def samples_judged(nb: NotebookNode, name: str) -> Iterator[str]:
+    """Refuse a `pm.sample` that the convergence gate does not follow in its cell or the next."""
+    trees = [(index, list(ast.walk(tree))) for index, tree in code_trees(nb)]
+    for position, (index, nodes) in enumerate(trees):
+        near = [*nodes, *(trees[position + 1][1] if position + 1 < len(trees) else [])]
+        judged = {
+            ast.unparse(call.args[0])
+            for call in near
+            if isinstance(call, ast.Call)
+            and call.args
+            and _call_name(call)[0] == "check_convergence"
+        }
+        held = {
+            node.value: ast.unparse(node.targets[0])
+            for node in nodes
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+        }
+        for call in nodes:
+            if not isinstance(call, ast.Call) or _call_name(call) != ("sample", "pm"):
+                continue
+            if held.get(call) not in judged:
+                fit = held.get(call, "its result")
+                yield (
+                    f"{place(nb, index)}: pm.sample is not judged; let "
+                    f"utils.check_convergence({fit}) follow it in the same cell or the next."
+                )
 
 
 def no_global_seed(nb: NotebookNode, name: str) -> Iterator[str]:
@@ -355,6 +403,7 @@ SOURCE_CHECKS: list[Check] = [
     plain_markdown,
     starts,
     seeds_named,
+    samples_judged,
     no_global_seed,
     one_random_seed,
     warnings_kept,

@@ -26,6 +26,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 
 from publish.checks import check_notebook
+from publish.claims import with_claims, without_claims
 from publish.files import (
     ROOT,
     CourseError,
@@ -71,7 +72,7 @@ def keep(
 
     The record is what its helpers wrote, the key that of before the first cell ran.
     """
-    done = finish(nb, source.stem, made_from(source, root))
+    done = finish(without_claims(nb), source.stem, made_from(source, root))
     if problems := check_notebook(done, source.stem):
         raise CourseError("\n".join(problems))
     if execution_key(source, root) != key:
@@ -129,7 +130,7 @@ def execute(
     if record is None:
         with run_folder(root) as folder:
             return execute(nb, name, root, say, folder / "record.jsonl")
-    run = Run(nb)
+    run, nb = Run(nb), with_claims(nb, name, root)
     start = time.monotonic()
     # Those of this environment, whatever else the user has installed.
     kernels = KernelSpecManager(kernel_dirs=[os.path.join(sys.prefix, "share/jupyter/kernels")])

@@ -30,7 +30,7 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parents[1]
 
 # Raise it when `finish` changes what is stored: every stored .ipynb is then stale.
-FORM = 3
+FORM = 4
 
 # Of a package of the project, what a run can depend on.
 KINDS = {".py", ".html", ".css", ".js", ".csv", ".yml", ".mplstyle"}
@@ -46,6 +46,12 @@ LANGUAGE = {
     "name": "python",
     "nbconvert_exporter": "python",
     "pygments_lexer": "ipython3",
+}
+
+# What JupyterLab folds; the pages and the sources have the tags.
+FOLDS = {
+    "hide-input": {"source_hidden": True},
+    "hide-cell": {"outputs_hidden": True, "source_hidden": True},
 }
 
 # Left in a notebook by whoever opened or ran it; no part of the course.
@@ -169,9 +175,16 @@ def made_from(source: Path, root: Path = ROOT) -> dict[str, str]:
     return {name: hashlib.sha256(found[name]).hexdigest()[:12] for name in sorted(found)}
 
 
+def claims_of(name: str, root: Path = ROOT) -> Path:
+    """Return the file of the claims that are asked of a notebook's fits after its last cell."""
+    return root / "tests" / "notebooks" / "claims" / f"{name}.py"
+
+
 def execution_key(source: Path, root: Path = ROOT) -> str:
     """Return the sha256 of all that one execution depends on, the Python version too."""
-    content = [made_from(source, root), platform.python_version()]
+    claims = claims_of(source.stem, root)
+    asked = claims.read_text(encoding="utf-8") if claims.is_file() else ""
+    content = [made_from(source, root), asked, platform.python_version()]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
@@ -275,8 +288,8 @@ def figure_number(name: str, position: int) -> str:
 def finish(nb: NotebookNode, name: str, made: dict[str, str]) -> NotebookNode:
     """Return a run in the form that is stored: the same bytes for the same outputs.
 
-    Caption and alt text go beside the image as text, since neither a code host nor JupyterLab
-    shows a cell's header; the pages leave that text out and set caption and alt text properly.
+    The caption goes below the image as text, since neither a code host nor JupyterLab shows a
+    cell's header, and the alt text into the image's metadata; the pages set both properly.
     What the run was made from is no part of ``course``, which JupyterLab writes into the .md.
     """
     nb = nbformat.from_dict(json.loads(json.dumps(nb)))
@@ -301,6 +314,10 @@ def finish(nb: NotebookNode, name: str, made: dict[str, str]) -> NotebookNode:
             cell.metadata.pop(field, None)
         if cell.cell_type != "code":
             continue
+        cell.metadata.pop("jupyter", None)
+        for tag in cell.metadata.get("tags", []):
+            if tag in FOLDS:
+                cell.metadata["jupyter"] = FOLDS[tag]
         runs += bool(cell.source.strip())
         cell.execution_count = runs if cell.source.strip() else None
         figure = figure_of(cell)
@@ -332,22 +349,20 @@ def outputs_digest(nb: NotebookNode) -> str:
 
 
 def _describe(output: NotebookNode, mime: str, figure: dict, number: str) -> NotebookNode:
-    """Write the alt text into an image's metadata; return caption and alt text as an output."""
+    """Write the alt text into an image's metadata; return the caption as an output."""
     about = output.metadata.setdefault(mime, {})
     alt = figure["alt"] or " ".join(str(about.get("alt") or "").split())
     about["alt"] = alt
     if "text/plain" in output.data:
         # Else «<Figure size 700x500 with 1 Axes>», which helps nobody.
         output.data["text/plain"] = alt or f"Figure {number}"
-    escaped = re.sub(r"([\\`*_$<\[\]|~#])", r"\\\1", alt)
     return nbformat.v4.new_output(
         "display_data",
         data={
             "text/markdown": (
-                f'<a id="{figure["name"]}"></a>**Figure {number}.** {figure["caption"]}\n\n'
-                f"*Description:* {escaped}"
+                f'<a id="{figure["name"]}"></a>**Figure {number}.** {figure["caption"]}'
             ),
-            "text/plain": f"Figure {number}. {figure['caption']}\n\nDescription: {alt}",
+            "text/plain": f"Figure {number}. {figure['caption']}",
         },
         metadata={"course": {"role": "figure-text"}},
     )
@@ -387,7 +402,8 @@ def place(nb: NotebookNode, index: int) -> str:
 
 
 def _plain(cell: NotebookNode) -> tuple:
-    metadata = {k: v for k, v in cell.metadata.items() if k not in PASSING_CELL_METADATA}
+    left_out = {*PASSING_CELL_METADATA, "jupyter"}
+    metadata = {k: v for k, v in cell.metadata.items() if k not in left_out}
     return cell.cell_type, cell.source.rstrip(), json.dumps(metadata, sort_keys=True)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from types import FrameType
 
 import arviz as az
 import numpy as np
 import xarray as xr
 
+from rethinking import record
 from rethinking.diagnostics import diagnostics
 
 CHAINS = 4
@@ -22,7 +25,7 @@ class ConvergenceError(RuntimeError):
     """A fit did not pass the convergence gate, or passed where it was meant to fail."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Convergence:
     """The gate's verdict on one fit.
 
@@ -60,6 +63,16 @@ class Convergence:
     def min_ess(self) -> float:
         """The lesser of the two least effective sample sizes."""
         return min(self.min_ess_bulk, self.min_ess_tail)
+
+    def __repr__(self) -> str:
+        """Say it in a line, as the last value of a cell is shown."""
+        if not self.passed:
+            return f"{self.name} fails the convergence gate: {'; '.join(self.problems)}."
+        return (
+            f"{self.name} passes the convergence gate: R-hat at most {self.max_rhat:.3f}, "
+            f"effective sample size at least {self.min_ess:,.0f}, no divergences, "
+            f"E-BFMI at least {self.min_bfmi:.2f}."
+        )
 
     def as_attrs(self) -> dict[str, str | float]:
         """Return the verdict as plain numbers and strings, which a file can hold.
@@ -120,7 +133,7 @@ def judge(
     >>> rng = np.random.default_rng(1)
     >>> stats = {"diverging": np.zeros((4, 500), bool), "energy": rng.normal(size=(4, 500))}
     >>> idata = from_dict({"posterior": {"mu": rng.normal(size=(4, 500))}, "sample_stats": stats})
-    >>> judge(idata).passed
+    >>> judge(idata, name="frogs").passed
     True
     """
     posterior = _looked_at(idata, name, var_names)
@@ -187,7 +200,7 @@ def judge(
 def check_convergence(
     idata: xr.DataTree,
     *,
-    name: str = "fit",
+    name: str | None = None,
     var_names: Sequence[str] | None = None,
     constant: Collection[str] = (),
     expect_failure: str | None = None,
@@ -195,12 +208,15 @@ def check_convergence(
     """Let a fit pass only if it has converged.
 
     `pymc.sample` does not check the results of nutpie, its default sampler, so this gate stands
-    behind every fit of the course. Its criteria are those of `judge`.
+    behind every fit of the course. Its criteria are those of `judge`. Where a run record is kept,
+    the fit gets its line there.
 
     Parameters
     ----------
-    idata, name, var_names, constant
+    idata, var_names, constant
         See `judge`.
+    name : str, optional
+        Name of the fit; by default that of the variable which holds it.
     expect_failure : str, optional
         Why this fit is *meant* to fail. The gate then lets it through, and raises if it passes.
 
@@ -227,9 +243,28 @@ def check_convergence(
     Traceback (most recent call last):
     rethinking.gate.ConvergenceError: frogs has not converged: R-hat 1.5...
     """
-    verdict = judge(idata, name=name, var_names=var_names, constant=constant)
+    variable = _variable(idata, inspect.currentframe().f_back)
+    verdict = judge(idata, name=name or variable or "fit", var_names=var_names, constant=constant)
     require(verdict, expect_failure)
+    if "max_rhat" not in idata.attrs:  # else `fit` has judged and recorded it
+        record.fit(
+            verdict.name,
+            idata["posterior"].to_dataset(),
+            variable=variable,
+            seconds={"sample": idata["posterior"].attrs.get("sampling_time")},
+            draws=verdict.draws,
+            chains=verdict.chains,
+            expected_failure=expect_failure,
+            **verdict.as_attrs(),
+        )
     return verdict
+
+
+def _variable(value: object, frame: FrameType | None) -> str | None:
+    """Return the name under which the caller holds a value; None where it has none."""
+    held = {**frame.f_globals, **frame.f_locals} if frame else {}
+    names = (k for k, v in held.items() if v is value and not k.startswith("_"))
+    return next(names, None)
 
 
 def cut_short(idata: xr.DataTree) -> int | None:

@@ -64,6 +64,22 @@ def study(name: str, **found: object) -> None:
     line("study", name=name, **found)
 
 
+def fit(name: str, posterior: xr.Dataset, **found: object) -> None:
+    """Write a fit's verdict and its estimates to the run record, if there is one.
+
+    Parameters
+    ----------
+    name : str
+    posterior : xarray.Dataset
+        The draws whose means the numerical tests compare.
+    **found
+        ``variable`` or ``model``, which tie the fit to its formula; ``seconds``, a dict with
+        ``sample``; ``draws`` and ``chains``; ``expected_failure``; the verdict.
+    """
+    line("fit", name=name, **found)
+    estimates(name, {str(k): v for k, v in posterior.data_vars.items()})
+
+
 def estimates(name: str, found: Mapping[str, xr.DataArray]) -> None:
     """Write posterior means and their Monte Carlo errors to the run record, if there is one.
 

@@ -209,9 +209,10 @@ class CompiledModel:
         verdict = judge(idata, name=name, var_names=gate, constant=constant)
         idata.attrs |= verdict.as_attrs()
         require(verdict, expect_failure)
-        record.line(
-            "fit",
-            name=name,
+        posterior = idata["posterior"].to_dataset()
+        record.fit(
+            name,
+            posterior if gate is None else posterior[list(gate)],
             model=record.number_of(self.model),
             seconds={
                 "compile": self._compile_seconds,
@@ -221,17 +222,10 @@ class CompiledModel:
             draws=draws,
             chains=chains,
             seed=seed,
-            max_rhat=verdict.max_rhat,
-            min_ess=verdict.min_ess,
-            divergences=verdict.divergences,
-            min_bfmi=verdict.min_bfmi,
             expected_failure=expect_failure,
+            **verdict.as_attrs(),
         )
         self._compile_seconds = 0.0  # counted with the first fit only
-        if record.keeps_estimates():
-            posterior = idata["posterior"].to_dataset()
-            kept = posterior if gate is None else posterior[list(gate)]
-            record.estimates(name, {str(k): v for k, v in kept.data_vars.items()})
         return idata
 
     def draw(

@@ -19,6 +19,7 @@ import pytest
 from nbmake.pytest_items import NotebookFile, NotebookItem
 
 from publish import execute
+from publish.claims import with_claims
 from publish.execute import kept_run
 from publish.files import ROOT, CourseError, execution_key, read_text, select, sources
 from publish.record import read_record
@@ -34,7 +35,8 @@ class Execution(NotebookItem):
         key = execution_key(source)
         with execute.run_folder() as folder:
             run, record = folder / f"{source.stem}.ipynb", folder / "record.jsonl"
-            nbformat.write(read_text(source.read_text(encoding="utf-8"), source), run)
+            nb = read_text(source.read_text(encoding="utf-8"), source)
+            nbformat.write(with_claims(nb, source.stem), run)
             self.filename = str(run)
             environment = execute.kernel_environment(record)
             environment["JUPYTER_RUNTIME_DIR"] = str(ROOT / "_build/jupyter-runtime")

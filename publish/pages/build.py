@@ -65,6 +65,9 @@ def page_of(nb: NotebookNode, folder: Path) -> NotebookNode:
                 data["text/markdown"] = COLOR.sub(r"\\class{changed}", data["text/markdown"])
             if 'class="dataframe"' in data.get("text/html", ""):
                 data["text/html"] = with_scopes(data["text/html"])
+        if "hide-cell" in cell.metadata.get("tags", []):
+            prompts = {"code_prompt_show": "Show the solution", "code_prompt_hide": "Hide it"}
+            cell.metadata["mystnb"] = {**cell.metadata.get("mystnb", {}), **prompts}
         if figure_of(cell):
             cells.append(new_markdown_cell(figure_block(cell, folder)))
             del cell.metadata["mystnb"]

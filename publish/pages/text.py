@@ -8,6 +8,7 @@ on them is typed.
 from __future__ import annotations
 
 import base64
+import html
 import io
 import json
 import re
@@ -64,6 +65,11 @@ class Lecture:
         self.level = options["category"]
 
     @property
+    def is_dive(self) -> bool:
+        """Whether it is a deep dive, which has a letter after the number of its lecture."""
+        return re.match(r"\d+[a-z]-", self.name) is not None
+
+    @property
     def link(self) -> str:
         """A link to the page, in Markdown."""
         return f"[{escape(self.title)}]({self.name})"
@@ -80,27 +86,34 @@ def front_page(template: str, lectures: list[Lecture], folder: Path, address: st
 
     def fill(found: re.Match) -> str:
         kind, name = found.groups()
-        if kind == "lectures":
-            return lecture_table(lectures)
+        if kind in {"lectures", "dives"}:
+            return lecture_table(lectures, dives=kind == "dives")
         if kind == "figure":
             return front_figure(name, lectures, folder)
         if kind == "launch":
             return launch_text(address)
         raise CourseError(
-            f"publish/pages/index.md: nothing fills «{found[0]}»; say figure, lectures or launch."
+            f"publish/pages/index.md: nothing fills «{found[0]}»; say figure, lectures, dives or "
+            "launch."
         )
 
     return FILL.sub(fill, template)
 
 
-def lecture_table(lectures: list[Lecture]) -> str:
-    """Return the lectures as a table in Markdown."""
+def lecture_table(lectures: list[Lecture], *, dives: bool = False) -> str:
+    """Return the lectures, or the deep dives, as a table in Markdown."""
     rows = []
     for one in lectures:
+        if one.is_dive != dives:
+            continue
         run = one.run
         took = [minutes(run["seconds"]["total"]), f"{run['fits']:,}"] if run else ["", ""]
         rows.append([one.link, escape(one.about), escape(one.level), *took])
-    return table(["lecture", "what it is about", "level", "run time", "fits"], rows, right=2)
+    return table(
+        ["deep dive" if dives else "lecture", "what it is about", "level", "run time", "fits"],
+        rows,
+        right=2,
+    )
 
 
 def minutes(seconds: float) -> str:
@@ -138,7 +151,11 @@ def figure_block(cell: NotebookNode, folder: Path, *, source: str = "") -> str:
     # In quotes, since a «#» would end the option.
     options = [f":alt: {json.dumps(alt, ensure_ascii=False)}"]
     options += [] if source else [f":name: {figure['name']}"]
-    return "\n".join([f"::::{{figure}} {file}", *options, "", figure["caption"], source, "::::"])
+    # A picture of the first page is described where it comes from.
+    text = f"<details><summary>Description</summary>{html.escape(alt)}</details>"
+    fold = [] if source else ["", text]
+    lines = [f"::::{{figure}} {file}", *options, "", figure["caption"], source, *fold, "::::"]
+    return "\n".join(lines)
 
 
 def light_image(data: bytes) -> bytes:

@@ -35,6 +35,10 @@ TEXTS = {
 }
 CODES = {
     "pm.sample(1000)": "sample() names no seed; add",
+    "DRAW = dict(draws=9)\npm.sample(**DRAW)": "sample() names no seed; add",
+    "a = pm.sample(random_seed=RANDOM_SEED)": "check_convergence(a) follow it in the same",
+    "pm.sample(random_seed=RANDOM_SEED)": "check_convergence(its result) follow it",
+    "a = pm.sample(random_seed=RANDOM_SEED)\ncheck_convergence(b)": "pm.sample is not judged",
     "fit(m, name='a')": "fit() names no seed; add",
     "c.fit(name='a')": "fit() names no seed; add",
     "pm.sample_prior_predictive()": "names no seed; add",
@@ -122,6 +126,19 @@ def test_every_check_is_proved_by_a_bad_notebook():
     every = [*checks.SOURCE_CHECKS, *checks.OUTPUT_CHECKS]
     unproved = [c for c in every if not any(list(c(nb, name="01-Frogs")) for nb in bad)]
     assert not unproved
+
+
+def test_a_fit_may_be_judged_in_the_next_cell_and_take_its_seed_from_a_dict():
+    def change(nb):
+        for code in (
+            "SAMPLE = dict(draws=9, random_seed=RANDOM_SEED)",
+            "with m:\n    a = pm.sample(**SAMPLE)",
+            "utils.check_convergence(a)",
+            "b = pm.sample(**(SAMPLE | {'draws': 9}))\ncheck_convergence(b, name='b')",
+        ):
+            nb.cells.append(new_code_cell(code))
+
+    assert check_notebook(planted(change), "01-Frogs") == []
 
 
 def test_a_place_names_cell_and_heading():

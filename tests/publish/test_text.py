@@ -43,11 +43,12 @@ def rows_of(text, section=None):
     return [dict(zip(titles, row, strict=True)) for row in rows]
 
 
-def test_the_first_page_shows_each_lecture(lectures):
-    rows = rows_of(
-        pages.lecture_table([*lectures, Lecture("99-New", lectures[0].nb, "New.", None)])
-    )
-    for one, row in zip(lectures, rows, strict=False):
+def test_the_first_page_shows_each_lecture_and_each_deep_dive(lectures):
+    new = [*lectures, Lecture("99-New", lectures[0].nb, "New.", None)]
+    dives = rows_of(pages.lecture_table(new, dives=True))
+    rows = rows_of(pages.lecture_table(new))
+    assert [row["deep dive"] for row in dives] == [one.title for one in lectures if one.is_dive]
+    for one, row in zip((one for one in lectures if not one.is_dive), rows, strict=False):
         assert row["lecture"] == one.title and row["what it is about"] == one.about
         text = (ROOT / "notebooks" / f"{one.name}.md").read_text(encoding="utf-8")
         assert row["level"] == re.search(r"^:category: (.+)$", text, re.MULTILINE)[1]

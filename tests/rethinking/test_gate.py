@@ -1,5 +1,6 @@
 """The convergence gate: its numbers are ArviZ's, and every criterion goes red on a planted fit."""
 
+import json
 import re
 import warnings
 
@@ -347,8 +348,7 @@ def test_order_of_dimensions_does_not_matter():
             "sample_stats": idata["sample_stats"].to_dataset(),
         }
     )
-    a = check_convergence(idata, expect_failure="planted")
-    assert check_convergence(turned, expect_failure="planted") == a
+    assert judge(turned) == judge(idata)
 
 
 @pytest.mark.parametrize("group", ["posterior", "sample_stats"])
@@ -390,3 +390,26 @@ def test_the_fit_is_left_as_it_was():
         assert warnings.filters == filters
     xr.testing.assert_identical(idata["posterior"].to_dataset(), before["posterior"].to_dataset())
     assert idata.attrs == before.attrs
+
+
+def test_a_plain_fit_gets_its_line_in_the_record_once(tmp_path, monkeypatch):
+    path = tmp_path / "record.jsonl"
+    monkeypatch.setenv("COURSE_RECORD", str(path))
+    frog_idata = tanks(good(3))
+    check_convergence(frog_idata)
+    check_convergence(frog_idata, name="frogs")
+    frog_idata.attrs["max_rhat"] = 1.0  # as `fit` leaves it
+    check_convergence(frog_idata)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["name"], line["variable"]) for line in lines] == [
+        ("frog_idata", "frog_idata"),
+        ("frogs", "frog_idata"),
+    ]
+    assert lines[0]["max_rhat"] <= 1.01 and lines[0]["chains"] == 4
+
+
+def test_a_verdict_reads_as_a_sentence():
+    assert repr(judge(tanks(good(3)), name="frogs")).startswith(
+        "frogs passes the convergence gate: R-hat"
+    )
+    assert "fails the convergence gate: R-hat" in repr(judge(tanks(shifted()), name="frogs"))

@@ -97,7 +97,12 @@ def without_formula(records):
     """Names of fits whose model passed no formula check, and of formulas that stand twice."""
     checked = {row["model"] for row in records if row["kind"] == "formula"}
     names = [row["name"] for row in records if row["kind"] == "formula"]
-    fits = [row["name"] for row in records if row["kind"] == "fit" and row["model"] not in checked]
+    # What pm.sample made is known by the name of its variable; see below.
+    fits = [
+        row["name"]
+        for row in records
+        if row["kind"] == "fit" and "model" in row and row["model"] not in checked
+    ]
     return fits + sorted({name for name in names if names.count(name) > 1})
 
 
@@ -110,6 +115,25 @@ def test_every_fitted_model_passed_the_formula_check(source, run_record):
     assert sum(row["kind"] == "formula" for row in records) >= written, "a formula was not run"
     if calls(ast.parse(code), "utils.fit", "utils.CompiledModel"):
         assert any(row["kind"] == "fit" for row in records)
+
+
+def plain_fits(code):
+    """Names that hold what `pm.sample` returned, by the test above each judged."""
+    return [
+        ast.unparse(node.targets[0])
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Assign) and calls(node.value, "pm.sample")
+    ]
+
+
+@each_source
+def test_every_plain_fit_is_in_the_run_record_and_has_a_model_of_its_name(source, run_record):
+    code = code_of(source.read_text(encoding="utf-8"), source)
+    recorded = {row.get("variable") for row in run_record(source.stem) if row["kind"] == "fit"}
+    fits = plain_fits(code)
+    assert set(fits) <= recorded, "check_convergence did not see a fit"
+    shown = {root(call.args[0]) for call in calls(ast.parse(code), "show_formula")}
+    assert {fit.replace("_idata", "_model") for fit in fits} <= shown, "no formula of that name"
 
 
 @pytest.mark.parametrize(

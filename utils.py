@@ -19,6 +19,7 @@ from rethinking.plots import BLUE, GOLD, GREEN, RED, plot_errorbar, plot_line, p
 from rethinking.graphs import CausalGraph, draw_causal_graph
 from rethinking.frogs import plot_survival
 from rethinking.living import point_explorer, shrinkage_explorer, tank_scrubber
+from rethinking.living.teach import feature_teacher
 
 # formulas beside models
 from rethinking.formula import Formula, FormulaError, show_formula

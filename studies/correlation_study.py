@@ -187,7 +187,7 @@ def integrated_fit(
 
 
 def simulate(districts: int, rho: float, survey: int) -> tuple[np.ndarray, np.ndarray]:
-    """Counts of a survey with sizes drawn from those of the districts: successes and trials."""
+    """Simulate a survey with sizes drawn from those of the districts: successes and trials."""
     table = load_data("bangladesh")
     sizes = table.groupby(["district", "urban"]).size().unstack(fill_value=0).to_numpy()
     rng = np.random.default_rng([SEED, districts, round(-100 * rho), survey])

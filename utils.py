@@ -20,6 +20,7 @@ from rethinking.graphs import CausalGraph, draw_causal_graph
 from rethinking.frogs import plot_survival
 from rethinking.living import point_explorer, shrinkage_explorer, tank_scrubber
 from rethinking.living.teach import feature_teacher
+from rethinking.living.trajectory import trajectory_scrubber
 
 # formulas beside models
 from rethinking.formula import Formula, FormulaError, show_formula

@@ -176,7 +176,9 @@ def integrated_fit(
     scale = axes / np.clip(values, 0.5, None) @ axes.T
     proposal = stats.multivariate_t(mode, 1.2 * scale, df=5, seed=random_seed)
     theta = proposal.rvs(draws)
-    log_weight = log_p(theta) - proposal.logpdf(theta)
+    with np.errstate(all="ignore"):  # a draw far out in the tail counts for nothing
+        log_weight = log_p(theta) - proposal.logpdf(theta)
+    log_weight = np.where(np.isfinite(log_weight), log_weight, -np.inf)
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
     posterior = xr.Dataset(in_population(theta)).assign(weight=("draw", weight))

@@ -33,7 +33,8 @@ def test_smaller_steps_lessen_the_fault():
 
 
 def test_the_factor_is_numpys():
-    np.testing.assert_allclose(factor, np.linalg.cholesky(R))
+    np.testing.assert_allclose(factor, np.linalg.cholesky(R), atol=1e-12)
+    np.testing.assert_allclose(factor @ factor.T, R, atol=1e-12)
 
 
 def test_the_forms_cross():

@@ -174,13 +174,21 @@ def integrated_fit(
     curvature = (four[..., 0] - four[..., 1] - four[..., 2] + four[..., 3]) / (4 * 0.05**2)
     values, axes = np.linalg.eigh((curvature + curvature.T) / 2)
     scale = axes / np.clip(values, 0.5, None) @ axes.T
-    proposal = stats.multivariate_t(mode, 1.2 * scale, df=5, seed=random_seed)
-    theta = proposal.rvs(draws)
-    with np.errstate(all="ignore"):  # a draw far out in the tail counts for nothing
-        log_weight = log_p(theta) - proposal.logpdf(theta)
-    log_weight = np.where(np.isfinite(log_weight), log_weight, -np.inf)
-    weight = np.exp(log_weight - log_weight.max())
-    weight /= weight.sum()
+    center, spread = mode, 1.2 * scale
+    for _ in range(8):
+        proposal = stats.multivariate_t(center, spread, df=5, seed=random_seed)
+        theta = proposal.rvs(draws)
+        with np.errstate(all="ignore"):  # a draw far out in the tail counts for nothing
+            log_weight = log_p(theta) - proposal.logpdf(theta)
+        log_weight = np.where(np.isfinite(log_weight), log_weight, -np.inf)
+        weight = np.exp(log_weight - log_weight.max())
+        weight /= weight.sum()
+        if 1 / (weight**2).sum() >= draws / 4:
+            break
+        # The posterior is far from normal: propose from where the draws found it, with weights
+        # that are made more even, so that no single draw decides.
+        even = np.sqrt(weight) / np.sqrt(weight).sum()
+        center, spread = even @ theta, 1.2 * np.cov(theta.T, aweights=even)
     posterior = xr.Dataset(in_population(theta)).assign(weight=("draw", weight))
     return IntegratedFit(posterior, float(1 / (weight**2).sum()))
 

@@ -90,3 +90,9 @@ def test_the_study():
     assert means.is_monotonic_decreasing and means.min() > true_rho - 0.02
     held = study["held"]
     assert held[-0.6, 60] < 0.8 and held[0.0, 60] > 0.93
+
+
+def test_the_two_spreads():
+    between, within = (spreads[column] for column in spreads)
+    assert between["DUR"] < between["DU"] - 0.003
+    assert within["DUR"] > within["DU"] - 0.002

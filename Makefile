@@ -5,7 +5,7 @@
 PY = .venv/bin/python
 ONE = $(if $(NOTEBOOK),--notebook $(NOTEBOOK))
 
-.PHONY: help setup course check test lab render site bench lint format lock clean distclean
+.PHONY: help setup course check test lab render site measure bench lint format lock clean distclean
 
 help: ## list these commands
 	@echo 'make course and make test are all a newcomer needs. The commands:'
@@ -25,7 +25,7 @@ check: lint ## run what checks in a minute: style, and tests that fit and execut
 
 # First the notebooks, then the tests, which read these runs.
 test: lint ## run everything that checks (one notebook alone: NOTEBOOK=12a)
-	$(PY) -m pytest tests --nbmake $(ONE)
+	$(PY) -m pytest tests --nbmake -n 2 $(ONE)
 	$(PY) -m pytest -n 2 --dist loadfile $(ONE)
 
 lab: setup ## open JupyterLab on the notebooks
@@ -37,6 +37,9 @@ render: setup ## execute the notebooks and replace notebooks/*.ipynb (one: NOTEB
 
 site: setup ## build the pages in _build/html from the stored outputs
 	$(PY) -m publish.pages.build --notebooks notebooks
+
+measure: setup ## say how long each notebook is to read and to run (pages: after make site)
+	$(PY) -m publish.measure $(NOTEBOOK)
 
 bench: setup ## compare samplers: 20 minutes, or 3 with QUICK=1
 	$(PY) -m benchmarks.run $(if $(filter-out 0,$(QUICK)),--quick)

@@ -1,7 +1,7 @@
 """Seconds that studies of many schools take: growth with their number, and with processes.
 
 python -m benchmarks.many_schools writes benchmarks/results/many-schools.csv, from which the
-companion to lecture 12 draws its figure, and many-schools.md with versions and the machine. Each
+12e prints a sentence, and many-schools.md with versions and the machine. Each
 study has a pool of its own, so its time holds the start of the processes and the compilation in
 each. Takes five minutes on 2 cores; leave the machine alone meanwhile.
 """

@@ -1,4 +1,4 @@
-"""Many data sets with a random confound: what lecture 12 says of its estimators.
+"""Many data sets with a random confound: what the deep dive 12d says of its estimators.
 
 Run it with the Python of the course: .venv/bin/python -m studies.random_confounds
 
@@ -36,7 +36,7 @@ from studies.confound_fits import DATA_SETS, SEED, SIZES, Estimators, run_one
 from studies.pool import ROOT, StudyError, process_pool, run_all
 
 HERE = Path(__file__).resolve().parent
-SOURCE = ROOT / "notebooks" / "12-Multilevel_Models.md"
+SOURCE = ROOT / "notebooks" / "12d-Random_Confounds.md"
 NAME = "random-confounds"
 COMMAND = ".venv/bin/python -m studies.random_confounds"
 FILES = {
@@ -114,7 +114,7 @@ def load(source: Path | str | None = None) -> tuple[pd.DataFrame, pd.DataFrame, 
             raise StudyError(f"studies/{path.name} is missing: run `{COMMAND}`.")
     record = yaml.safe_load(FILES["record"].read_text(encoding="utf-8"))
     # the versions of the run, not those installed: a later release does not make a result wrong,
-    # and tests/test_confounds.py asks for a new one when the lock moves on
+    # and tests/studies/test_confounds.py asks for a new one when the lock moves on
     key = key_of(study_cells(source), record["versions"])
     if record["key"] != key:
         raise StudyError(

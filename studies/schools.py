@@ -1,7 +1,7 @@
 """Many schools of classrooms: simulated, fitted, summarized.
 
-The companion to lecture 12 asks of a thousand schools what an essay said of one. A school is a set
-of classrooms; in each, some of the students pass an exam:
+The deep dive 12e asks of a thousand schools what an essay said of one. A school is a set of
+classrooms; in each, some of the students pass an exam:
 
     S[i] ~ Binomial(N[i], p[i]),  logit(p[i]) = alpha[i],
     alpha[j] ~ Normal(alpha_bar, sigma),  alpha_bar ~ Normal(0, 1.5),  sigma ~ Exponential(1).

@@ -118,22 +118,38 @@ def test_every_fitted_model_passed_the_formula_check(source, run_record):
 
 
 def plain_fits(code):
-    """Names that hold what `pm.sample` returned, by the test above each judged."""
-    return [
-        ast.unparse(node.targets[0])
-        for node in ast.walk(ast.parse(code))
-        if isinstance(node, ast.Assign) and calls(node.value, "pm.sample")
-    ]
+    """The name of each fit of `pm.sample`, with the names that its model may have.
+
+    That is the model of its `with` block, its argument `model`, or the one with its prefix.
+    """
+    tree, found = ast.parse(code), {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and (sampled := calls(node.value, "pm.sample")):
+            fit = ast.unparse(node.targets[0])
+            keywords = {k.arg: ast.unparse(k.value) for k in sampled[0].keywords}
+            found[fit] = {fit.replace("_idata", "_model"), keywords.get("model")}
+            for block in ast.walk(tree):
+                if isinstance(block, ast.With) and node in ast.walk(block):
+                    item = block.items[0]
+                    found[fit].add(ast.unparse(item.optional_vars or item.context_expr))
+    return found
 
 
 @each_source
-def test_every_plain_fit_is_in_the_run_record_and_has_a_model_of_its_name(source, run_record):
+def test_every_plain_fit_is_in_the_run_record_and_its_model_has_a_formula(source, run_record):
     code = code_of(source.read_text(encoding="utf-8"), source)
     recorded = {row.get("variable") for row in run_record(source.stem) if row["kind"] == "fit"}
-    fits = plain_fits(code)
-    assert set(fits) <= recorded, "check_convergence did not see a fit"
-    shown = {root(call.args[0]) for call in calls(ast.parse(code), "show_formula")}
-    assert {fit.replace("_idata", "_model") for fit in fits} <= shown, "no formula of that name"
+    shown = {
+        root(call.args[0]) for call in calls(ast.parse(code), "show_formula", "utils.show_formula")
+    }
+    for fit, models in plain_fits(code).items():
+        assert fit in recorded, f"check_convergence did not see {fit}"
+        assert models & shown, f"the model of {fit} has no formula"
+
+
+def test_the_model_of_a_plain_fit_is_found():
+    code = "with pm.Model() as m:\n    a = pm.sample()\nwith n:\n    b_idata = pm.sample(model=k)"
+    assert plain_fits(code) == {"a": {"a", "m", None}, "b_idata": {"b_model", "k", "n"}}
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_unknown_sizes_are_named(grid):
 
 
 @pytest.mark.notebook("12a")
-def test_the_fit_of_the_companion(run_record, grid):
+def test_the_fit_of_the_deep_dive(run_record, grid):
     """The one school of the notebook, with the textbook model and sampled, against the grid."""
     rng = np.random.default_rng(28)
     school = schools.simulate_school(
@@ -140,4 +140,4 @@ def test_the_fit_of_the_companion(run_record, grid):
     exact = {name: float(found[f"{name}_mean"]) for name in ("alpha_bar", "sigma")}
     exact |= {"p": found["p_mean"].to_numpy(), "alpha": found["alpha_mean"].to_numpy()}
     record = run_record("12a")
-    check(z_scores(record, "school", exact, exact), "school")
+    check(z_scores(record, "school_idata", exact, exact), "school")

@@ -35,9 +35,14 @@ def with_claims(nb: NotebookNode, name: str, root: Path = ROOT) -> NotebookNode:
     return nb
 
 
+def asks(cell: NotebookNode) -> bool:
+    """Return whether a cell is the one that asks the claims."""
+    return TAG in cell.metadata.get("tags", [])
+
+
 def without_claims(nb: NotebookNode) -> NotebookNode:
     """Return the notebook without the cell of its claims."""
-    nb.cells = [cell for cell in nb.cells if TAG not in cell.metadata.get("tags", [])]
+    nb.cells = [cell for cell in nb.cells if not asks(cell)]
     return nb
 
 

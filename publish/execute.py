@@ -26,7 +26,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 
 from publish.checks import check_notebook
-from publish.claims import with_claims, without_claims
+from publish.claims import asks, with_claims, without_claims
 from publish.files import (
     ROOT,
     CourseError,
@@ -149,6 +149,8 @@ def execute(
             for index, cell in enumerate(nb.cells):
                 if cell.cell_type != "code" or not cell.source.strip():
                     continue
+                if asks(cell):  # no part of what a reader runs
+                    run.seconds, run.memory = time.monotonic() - start, _peak_memory(client)
                 say(f"{name}: {index + 1} of {len(nb.cells)} cells")
                 known, began = len(run.record), time.monotonic()
                 try:
@@ -160,12 +162,12 @@ def execute(
                 run.record = read_record(record)
                 _share_out(run, cell, took, run.record[known:], first)
                 first = False
-            run.memory = _peak_memory(client)
+            run.memory = run.memory or _peak_memory(client)
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(f"{name}, {place(nb, index)} was interrupted") from error
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         raise CourseError(f"{name}, {place(nb, index)} {_reason(error)}") from error
-    run.seconds = time.monotonic() - start
+    run.seconds = run.seconds or time.monotonic() - start
     run.parts["other"] += run.seconds - sum(run.parts.values())
     return run
 

@@ -63,8 +63,9 @@ def pytest_configure(config):
         config.option.nbmake_timeout = execute.CELL_TIMEOUT
 
 
-def pytest_ignore_collect(config):
-    return config.option.nbmake or None
+def pytest_ignore_collect(collection_path, config):
+    # Claims use the names of a notebook and run in its kernel.
+    return config.option.nbmake or collection_path.name == "claims" or None
 
 
 def number_of(source: Path) -> str:

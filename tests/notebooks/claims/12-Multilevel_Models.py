@@ -2,8 +2,6 @@
 
 from studies import random_confounds as study
 
-TANKS = np.arange(48)
-
 
 def small_and_large(values, stratum=None):
     """Mean difference between tanks of 10 and of 35 tadpoles, with its standard error."""

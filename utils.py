@@ -24,6 +24,8 @@ from rethinking.living import (
     shrinkage_explorer,
     tank_scrubber,
 )
+from rethinking.living.teach import feature_teacher
+from rethinking.living.trajectory import trajectory_scrubber
 
 # formulas beside models
 from rethinking.formula import Formula, FormulaError, show_formula

@@ -5,6 +5,6 @@ circle, and never `utils`, `studies` or `publish` (`tests/test_house.py` holds t
 
 1. `data`, `transforms`, `diagnostics`, `record`, `compile_cache`, `indices`, `ordered_logit`,
    `count_loops`
-2. `plots`, `display`, `gate`, `scores`, `pairs`, `formula`
+2. `plots`, `display`, `gate`, `scores`, `pairs`, `correlated`, `formula`
 3. `sampling`, `start`, `graphs`, `frogs`, `living`
 """

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import pytensor
 from IPython import get_ipython
 
 from rethinking import compile_cache
@@ -19,6 +20,8 @@ def start() -> None:
 
     - Figures take the course's style sheet, and keep their size in a notebook.
     - PyMC's logger reports warnings only: "Sampling: [...]" is none.
+    - PyTensor looks for no BLAS, which it would only use in C code: a model with a matrix product
+      warns otherwise, where none is installed.
     - Compiled models are kept on disk, for `pymc.sample` as for `fit`, and PyTensor's flag
       ``numba__fastmath`` is False, so that draws do not depend on what was on disk: see
       `rethinking.compile_cache.install`. Nothing is deleted outside its own folder; where that
@@ -37,4 +40,5 @@ def start() -> None:
         settings = 'InlineBackend.print_figure_kwargs = {"bbox_inches": None}'
         shell.run_line_magic("config", settings)
     logging.getLogger("pymc").setLevel(logging.WARNING)
+    pytensor.config.blas__ldflags = ""
     compile_cache.install()

@@ -23,7 +23,7 @@ FLOORS = (
         "ordered_logit",
         "count_loops",
     },
-    {"plots", "display", "gate", "scores", "pairs", "formula"},
+    {"plots", "display", "gate", "scores", "pairs", "correlated", "formula"},
     {"sampling", "start", "graphs", "frogs", "living"},
 )
 #: What a part of the house never imports.

@@ -18,6 +18,7 @@ from rethinking.diagnostics import diagnostics
 CHAINS = 4
 MAX_RHAT = 1.01  # Vehtari et al. (2021), doi:10.1214/20-BA1221
 MIN_ESS = 400  # the same source: 100 a chain
+BLOCK = 64  # parameters that are judged at once
 MIN_BFMI = 0.3  # Betancourt (2016), arXiv:1604.00695
 
 
@@ -67,11 +68,10 @@ class Convergence:
     def __repr__(self) -> str:
         """Say it in a line, as the last value of a cell is shown."""
         if not self.passed:
-            return f"{self.name} fails the convergence gate: {'; '.join(self.problems)}."
+            return f"{self.name} fails: {'; '.join(self.problems)}"
         return (
-            f"{self.name} passes the convergence gate: R-hat at most {self.max_rhat:.3f}, "
-            f"effective sample size at least {self.min_ess:,.0f}, no divergences, "
-            f"E-BFMI at least {self.min_bfmi:.2f}."
+            f"{self.name} converged: R-hat ≤ {self.max_rhat:.3f}, ESS ≥ {self.min_ess:,.0f}, "
+            f"no divergences, E-BFMI ≥ {self.min_bfmi:.2f}"
         )
 
     def as_attrs(self) -> dict[str, str | float]:
@@ -170,7 +170,10 @@ def judge(
     varying = np.flatnonzero(~fixed)
     if not varying.size:
         raise ValueError(f"The fit {name} has no entry that varies; judge a variable that does.")
-    rhat, bulk, tail = diagnostics(np.moveaxis(stacked[:, :, varying], 2, 0))
+    # In blocks, for a model of hundreds of parameters would need many copies of all its draws.
+    blocks = np.array_split(varying, -(-varying.size // BLOCK))
+    found = [diagnostics(np.moveaxis(stacked[:, :, block], 2, 0)) for block in blocks]
+    rhat, bulk, tail = (np.concatenate(values) for values in zip(*found, strict=True))
     with np.errstate(divide="ignore", invalid="ignore"):  # constant energy: NaN, which fails
         min_bfmi = float(np.min(az.bfmi(idata)["energy"].values))
     worst = {"R-hat": rhat.argmax(), "bulk ESS": bulk.argmin(), "tail ESS": tail.argmin()}

@@ -409,7 +409,5 @@ def test_a_plain_fit_gets_its_line_in_the_record_once(tmp_path, monkeypatch):
 
 
 def test_a_verdict_reads_as_a_sentence():
-    assert repr(judge(tanks(good(3)), name="frogs")).startswith(
-        "frogs converged: R-hat ≤"
-    )
+    assert repr(judge(tanks(good(3)), name="frogs")).startswith("frogs converged: R-hat ≤")
     assert "frogs fails: R-hat" in repr(judge(tanks(shifted()), name="frogs"))

@@ -117,7 +117,7 @@ def arrivals(
     >>> first, second = arrivals([[1.0, 1.2], [-0.5, np.nan]], 0.3, counts=[1, 2])
     >>> second.means.round(1)
     array([[ 0.9,  1.1],
-           [-0.4, -0.2]])
+           [-0.4,  0.6]])
     """
     measured = np.asarray(measured, float)
     if measured.ndim != 2 or measured.shape[1] != 2:

@@ -88,16 +88,37 @@ def front_page(template: str, lectures: list[Lecture], folder: Path, address: st
         kind, name = found.groups()
         if kind in {"lectures", "dives"}:
             return lecture_table(lectures, dives=kind == "dives")
+        if kind == "contents":
+            return contents(lectures)
         if kind == "figure":
             return front_figure(name, lectures, folder)
         if kind == "launch":
             return launch_text(address)
         raise CourseError(
-            f"publish/pages/index.md: nothing fills «{found[0]}»; say figure, lectures, dives or "
-            "launch."
+            f"publish/pages/index.md: nothing fills «{found[0]}»; say figure, lectures, "
+            "dives, contents or launch."
         )
 
     return FILL.sub(fill, template)
+
+
+def contents(lectures: list[Lecture]) -> str:
+    """Return the menu: the lectures, then the deep dives, if there are any."""
+    groups = {"Lectures": False, "Deep dives": True}
+    trees = []
+    for caption, dives in groups.items():
+        names = [one.name for one in lectures if one.is_dive == dives]
+        lines = [
+            "```{toctree}",
+            f":caption: {caption}",
+            ":hidden:",
+            ":maxdepth: 1",
+            "",
+            *names,
+            "```",
+        ]
+        trees += ["\n".join(lines)] if names else []
+    return "\n\n".join(trees)
 
 
 def lecture_table(lectures: list[Lecture], *, dives: bool = False) -> str:

@@ -171,7 +171,9 @@ def test_the_notebook_gives_a_figure_the_same_number(pages, source):
 def test_previous_and_next_lead_through_all_pages(pages):
     context = runpy.run_path(str(ROOT / "publish/pages/conf.py"))["html_context"]
     first, *others = [page for page, _ in context["course_links"]]
-    order, seen = [first, *(source.stem for source in sources()), *others], [first]
+    names = [source.stem for source in sources()]
+    names.sort(key=lambda name: (re.match(r"\d+[a-z]-", name) is not None, name))
+    order, seen = [first, *names, *others], [first]
     while link := pages[f"{seen[-1]}.html"].find("a", class_="right-next"):
         seen.append(Path(link["href"]).stem)
     assert seen == order

@@ -41,6 +41,10 @@ def root(node):
     return node.id
 
 
+#: A comment at a `with pm.Model()`, before its reason: wrong on purpose, or no formula can say it.
+NO_FORMULA = "# no formula:"
+
+
 def models_without_formula(code):
     """Models, or functions that return them, which no later `show_formula` takes."""
     tree = ast.parse(code)
@@ -49,6 +53,7 @@ def models_without_formula(code):
         (root(call.args[0]), call.lineno)
         for call in calls(tree, "show_formula", "utils.show_formula")
     ]
+    lines = code.splitlines()
     # every pm.Model(...) gets a name: by `with ... as`, or by `=`
     made = {}
     for node in ast.walk(tree):
@@ -60,6 +65,8 @@ def models_without_formula(code):
             made[node.value] = node.targets[0].id
     missing, builders = [], set()
     for call in calls(tree, "pm.Model", "Model"):
+        if NO_FORMULA in lines[call.lineno - 1]:
+            continue
         function = [f.name for f in functions if f.lineno <= call.lineno <= f.end_lineno]
         if function:
             builders.add(function[0])
@@ -79,9 +86,13 @@ def models_without_formula(code):
             for node in tree.body
             if isinstance(node, ast.Assign) and calls(node.value, builder)
             for target in node.targets
+            if not isinstance(target, ast.Tuple)
         } | {builder}
         formulas = sum(name in targets for name, _ in shown)
-        if formulas < max(1, len(calls(tree, builder))):
+        # Without a condition it makes the same model of all data.
+        (body,) = (f for f in functions if f.name == builder)
+        varies = any(isinstance(node, ast.If | ast.IfExp) for node in ast.walk(body))
+        if formulas < (max(1, len(calls(tree, builder))) if varies else 1):
             missing.append(f"{builder}()")
     return missing
 
@@ -142,6 +153,14 @@ def test_every_plain_fit_is_in_the_run_record_and_its_model_has_a_formula(source
     shown = {
         root(call.args[0]) for call in calls(ast.parse(code), "show_formula", "utils.show_formula")
     }
+    shown |= {
+        line.split(" as ")[1].split(":")[0] for line in code.splitlines() if NO_FORMULA in line
+    }
+    builders = {root(call.args[0]) for call in calls(ast.parse(code), "show_formula")}
+    for node in ast.walk(ast.parse(code)):  # a = build(...), where build(...) has a formula
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            if isinstance(node.value.func, ast.Name) and node.value.func.id in builders:
+                shown |= {ast.unparse(target) for target in node.targets}
     for fit, models in plain_fits(code).items():
         assert fit in recorded, f"check_convergence did not see {fit}"
         assert models & shown, f"the model of {fit} has no formula"
@@ -171,7 +190,13 @@ def test_the_model_of_a_plain_fit_is_found():
         ("def f():\n    return pm.Model()\nshow_formula(f(), '')", []),
         ("def f():\n    return pm.Model()\nm = f()", ["f()"]),
         (
-            "def f():\n    return pm.Model()\nm = {1: f(1), 2: f(2)}\nshow_formula(m[1], '')",
+            "def f():\n    return pm.Model()\nm, n = {}, {1: f(1)}\nshow_formula(f(1), '')",
+            [],
+        ),
+        ("with pm.Model() as m:  # no formula: wrong\n    pass", []),
+        (
+            "def f(a):\n    return pm.Model() if a else n\nm = {1: f(1), 2: f(2)}\n"
+            "show_formula(m[1], '')",
             ["f()"],
         ),
         (

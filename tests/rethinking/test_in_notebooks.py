@@ -131,7 +131,8 @@ def test_every_fitted_model_passed_the_formula_check(source, run_record):
 def plain_fits(code):
     """The name of each fit of `pm.sample`, with the names that its model may have.
 
-    That is the model of its `with` block, its argument `model`, or the one with its prefix.
+    That is the model of its `with` block, its argument `model`, the one with its prefix, or what
+    its loop goes through.
     """
     tree, found = ast.parse(code), {}
     for node in ast.walk(tree):
@@ -143,6 +144,8 @@ def plain_fits(code):
                 if isinstance(block, ast.With) and node in ast.walk(block):
                     item = block.items[0]
                     found[fit].add(ast.unparse(item.optional_vars or item.context_expr))
+                if isinstance(block, ast.For) and node in ast.walk(block):
+                    found[fit] |= {n.id for n in ast.walk(block.iter) if isinstance(n, ast.Name)}
     return found
 
 

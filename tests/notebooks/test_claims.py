@@ -22,5 +22,5 @@ def test_the_claim_holds(notebook, claim, run_record):
     assert claim in held
 
 
-def test_each_file_of_claims_belongs_to_a_notebook():
-    assert {param.values[0] for param in CLAIMS} <= {source.stem for source in sources(ROOT)}
+def test_each_notebook_has_its_file_of_claims():
+    assert {param.values[0] for param in CLAIMS} == {source.stem for source in sources(ROOT)}

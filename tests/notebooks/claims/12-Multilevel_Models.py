@@ -100,7 +100,8 @@ def test_the_pull_grows_with_distance_and_with_few_tadpoles():
         above=0,
     )
     estimates = sigma_survival[best_sigma]["mean"].to_numpy()
-    assert (estimates != frogs["propsurv"]).all()
+    ends = np.sort([frogs["propsurv"], np.full(48, sigma_median[best_sigma])], axis=0)
+    assert ((ends[0] <= estimates) & (estimates <= ends[1])).mean() > 0.75  # "most"
 
 
 # --- The multilevel model

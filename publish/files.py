@@ -168,6 +168,11 @@ def credits_of(nb: NotebookNode) -> list[str]:
     return []
 
 
+def is_guard(cell: NotebookNode) -> bool:
+    """Return whether a cell is the one that says what to install, folded everywhere."""
+    return cell.source == GUARD.rstrip() and cell.metadata.get("tags") == ["remove-cell"]
+
+
 def code_trees(nb: NotebookNode) -> Iterator[tuple[int, ast.Module]]:
     """Yield the code cells as syntax trees, magics turned into calls."""
     transform = TransformerManager().transform_cell

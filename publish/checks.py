@@ -124,7 +124,7 @@ def figure_headers(nb: NotebookNode, name: str) -> Iterator[str]:
             yield f"{place(nb, index)}: the figure has no caption; write mystnb.figure.caption."
 
 
-def names_unique(nb: NotebookNode, name: str) -> Iterator[str]:
+def labels_unique(nb: NotebookNode, name: str) -> Iterator[str]:
     for label, count in Counter(figure["name"] for _, _, figure in _figures(nb)).items():
         if count > 1 and label:
             yield f"{count} figures are called «{label}»; a name is one figure's."
@@ -428,7 +428,7 @@ SOURCE_CHECKS: list[Check] = [
     figure_headers,
     alt_texts,
     no_typed_results,
-    names_unique,
+    labels_unique,
     plain_markdown,
     starts,
     seeds_named,

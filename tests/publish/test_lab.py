@@ -13,6 +13,7 @@ import urllib.request
 
 import nbformat
 import pytest
+from ipykernel.ipkernel import IPythonKernel
 from nbformat.v4 import new_code_cell, new_output
 
 from publish import lab
@@ -24,14 +25,15 @@ TOKEN = "a-token-of-this-test"
 
 def awkward(nb):
     """Add what could be lost on the way: a long header, tags, an output that is a result."""
-    nb.metadata.jupytext = {"default_lexer": "ipython3"}
+    nb.metadata.jupytext = {"cell_metadata_filter": "-jupyter", "default_lexer": "ipython3"}
     nb.metadata.course.about = "Frogs: in tanks, " + "word " * 20
-    options = nb.cells[4].metadata["mystnb"]
+    options = nb.cells[5].metadata["mystnb"]
     options["figure"]["caption"] = "More live: in the tank's corner, α = $\\alpha$."
     options["image"]["alt"] = "Line chart. " + "word " * 30
     result = new_output("execute_result", data={"text/html": "<p>1</p>"}, execution_count=2)
     metadata = {"jupyter": {"source_hidden": True}, "tags": ["hide-input"]}
     nb.cells += [new_code_cell("x", metadata=metadata, outputs=[result]), new_code_cell("x")]
+    nb.cells.append(new_code_cell("y", metadata={"tags": ["hide-cell"]}))
 
 
 class Server:
@@ -75,6 +77,7 @@ def server(tmp_path_factory):
     replace(md, write_text(nb, md).encode())
     replace(md.with_suffix(".ipynb"), to_bytes(finish(nb, md.stem, {"utils.py": "0123"})))
     os.utime(md, (0, 1_700_000_000))
+    (md.parent / "mine.ipynb").write_bytes(md.with_suffix(".ipynb").read_bytes())
 
     lab.install_settings()
     environment = lab.environment(str(prefix))
@@ -129,6 +132,9 @@ def test_saving_without_a_change_leaves_both_files_byte_for_byte(server, name, n
     # As JupyterLab does when the kernel has started.
     content["metadata"]["language_info"]["version"] = "3.99.0"
     content["metadata"] = dict(reversed(content["metadata"].items()))
+    for cell in content["cells"]:
+        if cell["metadata"].get("jupyter", {}).get("outputs_hidden"):
+            cell["metadata"]["collapsed"] = True
     server.save(name, content)
     assert server.files() == before
     # What an .md says of itself is in both files, what a run was made from in one.
@@ -137,14 +143,32 @@ def test_saving_without_a_change_leaves_both_files_byte_for_byte(server, name, n
     assert path.stat().st_mtime > 1_700_000_000 + 3600, "nothing was saved"
 
 
+def test_a_notebook_opens_with_the_language_that_the_kernel_writes(server):
+    # Else the tab is marked as unsaved before anybody has typed a letter.
+    for name in ("01-Frogs.md", "01-Frogs.ipynb"):
+        found = server.open(name)["content"]["metadata"]["language_info"]
+        assert found == IPythonKernel.language_info and found["version"]
+
+
+def test_code_is_folded_as_it_is_stored(server):
+    cells = server.open("01-Frogs.md")["content"]["cells"]
+    folded = [cell["metadata"]["tags"] for cell in cells if "jupyter" in cell["metadata"]]
+    assert folded == [["remove-cell"], ["hide-input"], ["hide-input"], ["hide-cell"]]
+
+
+def test_of_each_lecture_one_file_is_listed(server):
+    listed = [entry["name"] for entry in server.ask("api/contents/?content=1")["content"]]
+    assert sorted(listed) == ["01-Frogs.md", "mine.ipynb"]
+
+
 def test_an_edit_reaches_both_files(server):
     before = server.files()
     content = server.open("01-Frogs.md")["content"]
-    old, content["cells"][2]["source"] = content["cells"][2]["source"], "Edited."
+    old, content["cells"][3]["source"] = content["cells"][3]["source"], "Edited."
     server.save("01-Frogs.md", content)
     assert b"\nEdited.\n" in server.md.read_bytes()
-    assert nbformat.read(server.ipynb, as_version=4).cells[2].source == "Edited."
-    content["cells"][2]["source"] = old
+    assert nbformat.read(server.ipynb, as_version=4).cells[3].source == "Edited."
+    content["cells"][3]["source"] = old
     server.save("01-Frogs.md", content)
     assert server.files() == before
 
@@ -169,7 +193,7 @@ def test_nothing_is_left_in_the_home_folder_or_between_the_notebooks(server):
     server.ask("api/contents/01-Frogs.md/checkpoints", "POST")
     assert [str(path) for path in server.home.rglob("*")] == []
     left = sorted(path.name for path in server.md.parent.iterdir())
-    assert left == ["01-Frogs.ipynb", "01-Frogs.md", "jupytext.toml"]
+    assert left == ["01-Frogs.ipynb", "01-Frogs.md", "jupytext.toml", "mine.ipynb"]
 
 
 def test_settings_are_installed_beside_those_of_others(tmp_path):

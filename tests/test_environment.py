@@ -24,8 +24,8 @@ CONDA_NAMES = {
     "matplotlib": "matplotlib-base",
     "playwright": "playwright-python",
 }
-# In environment.yml alone: the interpreter, its installer, and the program that draws graphs.
-CONDA_ONLY = {"python", "pip", "graphviz"}
+# In environment.yml alone: the interpreter, its installer, and programs.
+CONDA_ONLY = {"python", "pip", "graphviz", "make"}
 
 # What a link to this project's own home looks like: launchers, states of its CI, "edit this".
 OUTWARD = re.compile(

@@ -219,7 +219,7 @@ def test_an_unfinished_setup_starts_over(machine, how):
 def test_what_changed_is_set_up_again(machine):
     machine.assert_made()
     for name in ("requirements.lock", "setup.sh"):
-        with open(machine.root / name, "a") as file:
+        with open(machine.root / name, "a", encoding="utf-8") as file:
             file.write("\n")
         machine.assert_made()
     project = machine.root / "pyproject.toml"

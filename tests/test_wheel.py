@@ -15,7 +15,7 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
-from publish.files import ROOT, made_from, sources
+from publish.files import ROOT, made_from, read_text, sources
 
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
 OFFLINE = ["--no-deps", "--no-index"]
@@ -26,7 +26,7 @@ sys.path[:] = [p for p in sys.path if p != {str(ROOT)!r}]
 sys.meta_path[:] = [f for f in sys.meta_path if getattr(f, "__name__", "") != "_EditableFinder"]
 """
 # What a notebook takes from the course: a table and its place, the style, a measurement, what
-# studies have stored, a figure that moves, and a fit.
+# studies have stored, a figure that moves, and a fit as a student has it, with a progress bar.
 CELLS = """
 import importlib.util
 
@@ -49,7 +49,7 @@ utils.cutpoint_explorer([-1.9, -1.2, -0.7, 0.2, 0.9, 1.8])
 with pm.Model() as model:
     alpha = pm.Normal("alpha", 0, 1.5)
     pm.Binomial("S", frogs["density"].values, logit_p=alpha, observed=frogs["surv"].values)
-    idata = pm.sample(500, chains=4, cores=2, random_seed=1, progressbar=False)
+    idata = pm.sample(500, chains=4, cores=2, random_seed=1)
 utils.check_convergence(idata)
 ---
 print(utils.__file__, pool.__file__, utils.DATA_DIR, utils.STYLE_PATH, sep="\\n")
@@ -96,15 +96,19 @@ def run(cells: list[str], folder: Path, *path: Path) -> list[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("COURSE_")}
     environment |= {"PYTHONPATH": os.pathsep.join(map(str, path)), "JUPYTER_PREFER_ENV_PATH": "1"}
     environment |= {"IPYTHONDIR": str(folder / ".ipython")}
-    client = NotebookClient(nb, timeout=120, resources={"metadata": {"path": str(folder)}})
+    client = NotebookClient(nb, timeout=600, resources={"metadata": {"path": str(folder)}})
     client.execute(env=environment)
     return nb.cells
 
 
 @pytest.mark.compiles
 def test_a_notebook_runs_in_another_folder(installed, tmp_path):
-    cells = run(CELLS, tmp_path, installed)
+    nb = read_text(sources()[0].read_text("utf-8"), sources()[0])
+    guard = next(cell.source for cell in nb.cells if cell.cell_type == "code")
+    cells = run([guard, *CELLS], tmp_path, installed)[1:]
     assert not [o for c in cells for o in c.outputs if o.get("name") == "stderr"]
+    bars = [o.data for o in cells[2].outputs if "data" in o]
+    assert "application/vnd.jupyter.widget-view+json" in bars[0], "no progress bar"
     (living,) = [o for o in cells[1].outputs if "text/html" in o.get("data", {})]
     assert "<script" in living.data["text/html"]
     utils, studies, *course, kept, publish = cells[-1].outputs[0].text.splitlines()

@@ -109,7 +109,8 @@ def process_pool(max_workers: int | None = None) -> Executor:
     """
     if max_workers is None:
         affinity = getattr(os, "sched_getaffinity", None)
-        max_workers = len(affinity(0)) if affinity else os.cpu_count() or 1
+        # Windows, which knows no affinity, takes no more than 61.
+        max_workers = len(affinity(0)) if affinity else min(os.cpu_count() or 1, 61)
     # not forked: a fork of a process with running threads may hang
     return ProcessPoolExecutor(
         max_workers, mp_context=get_context("spawn"), initializer=_start_worker

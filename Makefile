@@ -5,7 +5,7 @@
 PY = .venv/bin/python
 ONE = $(if $(NOTEBOOK),--notebook $(NOTEBOOK))
 
-.PHONY: help setup course check test lab render site measure bench lint format lock clean distclean
+.PHONY: help setup course check test lab render site wheel measure bench lint format lock clean distclean
 
 help: ## list these commands
 	@echo 'make course and make test are all a newcomer needs. The commands:'
@@ -41,6 +41,10 @@ site: setup ## build the pages in _build/html from the stored outputs
 measure: setup ## say how long each notebook is to read and to run (pages: after make site)
 	$(PY) -m publish.measure $(NOTEBOOK)
 
+wheel: setup ## build in _build/wheel what makes a notebook run in any folder
+	rm -rf _build/wheel
+	$(PY) -m pip wheel . --quiet --no-deps --no-index --no-build-isolation --wheel-dir _build/wheel
+
 bench: setup ## compare samplers: 20 minutes, or 3 with QUICK=1
 	$(PY) -m benchmarks.run $(if $(filter-out 0,$(QUICK)),--quick)
 
@@ -72,4 +76,3 @@ distclean: clean ## clean, and delete .venv too
 	@if [ ! -L .venv ] && [ -f .venv/.course-setup ]; then rm -rf .venv; \
 	elif [ -L .venv ] || [ -e .venv ]; then \
 		echo '.venv was not made by make setup and is left alone: delete it yourself.'; fi
-	rm -rf statistical_rethinking_pymc.egg-info

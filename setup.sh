@@ -43,9 +43,9 @@ ensure_dot() {
 }
 
 [ -f requirements.lock ] || fail 'requirements.lock is missing: get it back with git checkout requirements.lock.'
-# Of pyproject.toml only what says which folders are the project; make lab puts the settings of
-# jupyter/ in again. The folder counts, since scripts in .venv hold its path.
-key=$({ cat requirements.lock setup.sh; sed -n '/^\[tool.setuptools\]/,/^$/p' pyproject.toml; pwd -P; } | cksum)
+# make lab puts the settings of jupyter/ in again. The folder counts, since scripts in .venv hold
+# its path.
+key=$({ cat requirements.lock setup.sh; pwd -P; } | cksum)
 # So does the version: an upgrade of the system may remove or change what .venv links to.
 if [ "$(cat "$stamp" 2>/dev/null)" = "$key $(version "$python")" ] &&
   { [ -z "${PYTHON:-}" ] || [ "$(version "$PYTHON")" = "$(version "$python")" ]; }; then

@@ -21,7 +21,11 @@ def machine() -> dict[str, str | int | float]:
     processor = platform.processor()
     facts = Path("/proc/cpuinfo")  # Linux: platform says no more than x86_64 there
     if facts.is_file():
-        named = [line for line in facts.read_text().splitlines() if line.startswith("model name")]
+        named = [
+            line
+            for line in facts.read_text(encoding="utf-8").splitlines()
+            if line.startswith("model name")
+        ]
         processor = named[0].partition(":")[2].strip() if named else processor
     return {
         "processor": processor or platform.machine(),

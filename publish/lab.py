@@ -39,13 +39,13 @@ def environment(prefix: str = sys.prefix) -> dict[str, str]:
     }
 
 
-def command(root: Path = ROOT) -> list[str]:
-    """Return the command line that starts JupyterLab on the notebooks."""
-    line = [sys.executable, "-m", "jupyterlab"]
-    line += [f"--config={SETTINGS / 'jupyter_server_config.py'}"]
-    line += [f"--ServerApp.root_dir={root / 'notebooks'}"]
-    # In a container there is often no other user; JupyterLab would refuse.
-    return [*line, "--allow-root"] if os.geteuid() == 0 else line
+def options(root: Path = ROOT) -> list[str]:
+    """Return the options with which JupyterLab starts on the notebooks."""
+    return [
+        f"--config={SETTINGS / 'jupyter_server_config.py'}",
+        f"--ServerApp.root_dir={root / 'notebooks'}",
+        "--allow-root",  # in a container there is often no other user
+    ]
 
 
 def install_settings(prefix: str = sys.prefix) -> bool:
@@ -73,7 +73,7 @@ def trust_notebooks(root: Path = ROOT, prefix: str = sys.prefix) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command line; return the exit code, unless JupyterLab takes over the process."""
+    """Run the command line; return the exit code."""
     if arguments == ["--install-settings"]:
         install_settings()
         return 0
@@ -82,9 +82,13 @@ def main(arguments: list[str]) -> int:
         if os.path.isabs(folder):
             os.makedirs(folder, exist_ok=True)
     trust_notebooks()
-    env = {k: v for k, v in os.environ.items() if k not in {"JUPYTER_PATH", "JUPYTER_CONFIG_PATH"}}
-    line = [*command(), *arguments]
-    os.execve(line[0], line, {**env, **environment()})
+    for name in ("JUPYTER_PATH", "JUPYTER_CONFIG_PATH"):
+        os.environ.pop(name, None)
+    os.environ.update(environment())
+    from jupyterlab.labapp import LabApp  # it reads some of these when it is imported
+
+    LabApp.launch_instance([*options(), *arguments])
+    return 0
 
 
 if __name__ == "__main__":

@@ -75,13 +75,17 @@ def install() -> Path:
 def folder_name() -> str:
     """Return the name of the folder for the installed versions.
 
+    It is short: Windows allows a path 260 characters, and numba's names of files take 150.
+
     Returns
     -------
     str
     """
-    versions = [f"{name}{metadata.version(name)}" for name in PACKAGES]
-    python = f"{platform.python_implementation()}{platform.python_version()}"
-    return "-".join([python, *versions, platform.system(), platform.machine()]).lower()
+    versions = [f"{name} {metadata.version(name)}" for name in PACKAGES]
+    python = platform.python_version()
+    system = [platform.python_implementation(), platform.system(), platform.machine()]
+    digest = hashlib.sha256(repr([python, *versions, *system]).encode()).hexdigest()
+    return f"{python}-{digest[:12]}"
 
 
 def prepare(base: Path) -> Path:
@@ -106,7 +110,8 @@ def prepare(base: Path) -> Path:
     for file in [] if base.is_symlink() else base.glob("*/*.nb[ci]"):
         if file.parent.is_symlink():
             continue
-        with contextlib.suppress(FileNotFoundError):  # another process may do the same
+        # another process may do the same, or read the file, which Windows then keeps
+        with contextlib.suppress(FileNotFoundError, PermissionError):
             if file.stat().st_mtime < time.time() - KEPT_DAYS * 86400:
                 file.unlink()
     folder = base / folder_name()

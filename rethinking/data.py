@@ -12,8 +12,11 @@ from typing import Any
 import pandas as pd
 import yaml
 
+HERE = Path(__file__).resolve().parent
+#: What lies beside the packages: in the repository, or in the folder that a wheel has for it.
+ROOT = HERE / "course" if (HERE / "course").is_dir() else HERE.parent
 #: Folder of the course's tables, each with a sidecar of the same name ending in ``.yml``.
-DATA_DIR = Path(__file__).resolve().parents[1] / "data"
+DATA_DIR = ROOT / "data"
 
 
 class DataError(ValueError):
@@ -23,7 +26,7 @@ class DataError(ValueError):
 def load_data(name: str) -> pd.DataFrame:
     """Load one of the course's data sets.
 
-    The table is read from the repository, so this works from any directory and without a network.
+    The table comes with the course, so this works from any directory and without a network.
     Before it is parsed, its bytes are compared with the checksum in its sidecar.
 
     Parameters
@@ -53,8 +56,8 @@ def load_data(name: str) -> pd.DataFrame:
     names = sorted({path.stem for path in DATA_DIR.glob("*.csv")}, key=str.lower)
     if not names:
         raise DataError(
-            f"There were no data sets found in {DATA_DIR}. Install the course from its repository,"
-            " where the data are kept: `pip install --editable .`."
+            f"There were no data sets found in {DATA_DIR}. Install the course again: in its"
+            " repository, `pip install --editable .`."
         )
     if name not in names:
         # The table may be deleted while its sidecar is still there.

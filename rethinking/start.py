@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytensor
 from IPython import get_ipython
 
 from rethinking import compile_cache
+from rethinking.data import ROOT
 
 #: Style sheet of the course, for ``plt.style.use(utils.STYLE_PATH)``.
-STYLE_PATH = Path(__file__).resolve().parents[1] / "statistical-rethinking-2023.mplstyle"
+STYLE_PATH = ROOT / "statistical-rethinking-2023.mplstyle"
 
 
 def start() -> None:

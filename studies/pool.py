@@ -23,12 +23,15 @@ from typing import Any
 
 import xarray as xr
 from numpy.typing import ArrayLike
+from pytensor import config
 
+from rethinking import compile_cache, data
 from rethinking.display import progress
 from rethinking.gate import Convergence, judge
 from rethinking.sampling import CompiledModel
 
 ROOT = Path(__file__).resolve().parents[1]
+INSTALLED = data.ROOT != ROOT  # from a wheel: without notebooks, and with no folder to build in
 #: The versions of these make a fit what it is.
 PACKAGES = ("numba", "numpy", "nutpie", "pymc", "pytensor")
 
@@ -106,7 +109,8 @@ def process_pool(max_workers: int | None = None) -> Executor:
     """
     if max_workers is None:
         affinity = getattr(os, "sched_getaffinity", None)
-        max_workers = len(affinity(0)) if affinity else os.cpu_count() or 1
+        # Windows, which knows no affinity, takes no more than 61.
+        max_workers = len(affinity(0)) if affinity else min(os.cpu_count() or 1, 61)
     # not forked: a fork of a process with running threads may hang
     return ProcessPoolExecutor(
         max_workers, mp_context=get_context("spawn"), initializer=_start_worker
@@ -124,6 +128,16 @@ def _end_with_parent() -> None:
     """Wait for the parent's end: a kernel that is killed cannot tell its workers to stop."""
     parent_process().join()
     os._exit(1)
+
+
+def build_folder() -> Path:
+    """Return where finished rows are kept: ``_build``, or where compiled models are kept.
+
+    Returns
+    -------
+    pathlib.Path
+    """
+    return config.base_compiledir / compile_cache.FOLDER if INSTALLED else ROOT / "_build"
 
 
 def run_all(
@@ -153,7 +167,7 @@ def run_all(
         `dask.distributed.Client.get_executor()`, whose workers can import this project.
     checkpoints : path, optional
         Folder for finished rows; by default that named by COURSE_CHECKPOINTS, or
-        ``_build/checkpoints`` of the project.
+        ``checkpoints`` in the `build_folder`.
 
     Returns
     -------
@@ -167,7 +181,7 @@ def run_all(
     KeyboardInterrupt
         Interrupted; the message says how many are kept.
     """
-    folder = checkpoints or os.environ.get("COURSE_CHECKPOINTS") or ROOT / "_build" / "checkpoints"
+    folder = checkpoints or os.environ.get("COURSE_CHECKPOINTS") or build_folder() / "checkpoints"
     kept = _Checkpoint(Path(folder), work, tasks)
     try:
         _run(work, tasks, name, executor, kept)

@@ -134,14 +134,12 @@ def browser():
 
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     program = next(filter(None, map(shutil.which, names)), None)
-    # Chromium's sandbox does not run as root, which containers are.
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     # The system's; else a Chrome where macOS keeps it; else Playwright's own.
     ways = [{"executable_path": program}] if program else [{"channel": "chrome"}, {}]
     with sync_playwright() as playwright:
         for way in ways:
             try:
-                found = playwright.chromium.launch(args=arguments, **way)
+                found = playwright.chromium.launch(**way)
                 break
             except Error as error:
                 reason = str(error).strip().splitlines()[0]

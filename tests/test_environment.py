@@ -5,7 +5,9 @@ Each check is run on the project's files and, to show that it can fail, on chang
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import tomllib
 from itertools import product
 from pathlib import Path
@@ -24,8 +26,11 @@ CONDA_NAMES = {
     "matplotlib": "matplotlib-base",
     "playwright": "playwright-python",
 }
-# In environment.yml alone: the interpreter, its installer, and the program that draws graphs.
-CONDA_ONLY = {"python", "pip", "graphviz"}
+# In environment.yml alone: the interpreter, its installer, and programs.
+CONDA_ONLY = {"python", "pip", "graphviz", "make"}
+
+# What the lock is for, by Python's names.
+SYSTEMS = {"linux": "Linux", "darwin": "Darwin", "win32": "Windows"}
 
 # What a link to this project's own home looks like: launchers, states of its CI, "edit this".
 OUTWARD = re.compile(
@@ -67,7 +72,7 @@ def applies(pin: Requirement, minor: int, platform: str) -> bool:
     """Say whether an entry of the lock is for this Python on this system."""
     environment = {
         "platform_machine": "arm64" if platform == "darwin" else "x86_64",
-        "platform_system": {"darwin": "Darwin", "linux": "Linux"}[platform],
+        "platform_system": SYSTEMS[platform],
         "python_full_version": f"3.{minor}.1",
         "python_version": f"3.{minor}",
         "sys_platform": platform,
@@ -89,7 +94,7 @@ def lock_problems(lock: str) -> list[str]:
                 found.append(f"{entry} is not pinned with ==")
             if not hashes or not all(re.fullmatch(r"sha256:[0-9a-f]{64}", h) for h in hashes):
                 found.append(f"{entry} has no sha256 hash")
-    for (name, bounds), minor, platform in product(declared().items(), MINORS, ("linux", "darwin")):
+    for (name, bounds), minor, platform in product(declared().items(), MINORS, SYSTEMS):
         there = [p for p in pins if canonicalize_name(p.name) == name]
         there = [p for p in there if applies(p, minor, platform)]
         where = f"on {platform} with Python 3.{minor}"
@@ -215,6 +220,24 @@ def test_outward_links_come_from_one_value():
     for name in texts:
         links = outward_problems(read(name), REPOSITORY)
         assert not links, f"{name}: {links} must start from [project.urls] or be left out"
+
+
+@pytest.mark.parametrize("address", [None, "https://github.com/me/mine"])
+def test_pages_are_published_where_the_address_leads(address, tmp_path):
+    """The workflow's first step gives the address on which all others depend."""
+    workflow = yaml.safe_load(read(".github/workflows/pages.yml"))
+    _, project, *others = workflow["jobs"]["publish"]["steps"]
+    wanted = "steps.project.outputs.address == format('{0}/{1}'"
+    assert others and all(step["if"].startswith(wanted) for step in others)
+    text = re.sub(
+        r"^(\[project\.urls\]|Repository = )", r"# \1", read("pyproject.toml"), flags=re.M
+    )
+    planted = f'[project.urls]\nRepository = "{address}.git"\n' if address else ""
+    (tmp_path / "pyproject.toml").write_text(f"{text}\n{planted}", encoding="utf-8")
+    environment = {**os.environ, "GITHUB_OUTPUT": "out"}
+    subprocess.run(project["run"], shell=True, cwd=tmp_path, env=environment, check=True)
+    found = (tmp_path / "out").read_text(encoding="utf-8")
+    assert found == (f"address={address}\n" if address else "")
 
 
 def test_a_planted_outward_link_is_caught():

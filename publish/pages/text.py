@@ -217,9 +217,9 @@ def launch_text(address: str | None) -> str:
     )
     if "Colab" in text:
         text += (
-            "\n\nColab opens the notebook alone. Fetch the rest of the course in a first cell of "
-            f"your own:\n\n```ipython3\n!git clone --quiet {address} course && pip install --quiet "
-            "./course\n%cd course\n```"
+            "\n\nColab opens the notebook alone. Install its helpers in a first cell of your own, "
+            "and restart the session if Colab asks for it:\n\n```ipython3\n%pip install --quiet "
+            f"git+{address}\n```"
         )
     return text
 

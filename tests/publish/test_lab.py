@@ -85,7 +85,15 @@ def server(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    line = [*lab.command(root), "--no-browser", f"--port={port}", "--ServerApp.port_retries=0"]
+    line = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        *lab.options(root),
+        "--no-browser",
+        f"--port={port}",
+        "--ServerApp.port_retries=0",
+    ]
     line += [f"--IdentityProvider.token={TOKEN}"]
     home_of_this_test = {"HOME": str(home), "XDG_CACHE_HOME": str(folder / "cache")}
     log = folder / "log"

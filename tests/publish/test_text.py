@@ -126,7 +126,7 @@ def test_launchers_come_from_the_address():
         "[Open in Colab](https://colab.research.google.com/github/owner/course"
         "/blob/HEAD/notebooks/12-A.ipynb)",
     ]
-    assert f"!git clone --quiet {ADDRESS} course" in launch_text(ADDRESS)
+    assert f"%pip install --quiet git+{ADDRESS}\n" in launch_text(ADDRESS)
     elsewhere = launch_text("https://code.test/a/b")  # Colab reads from GitHub alone
     assert "mybinder.org/v2/git/https%3A%2F%2Fcode.test%2Fa%2Fb/HEAD" in elsewhere
     assert "Colab" not in elsewhere

@@ -29,8 +29,8 @@ test: lint ## run everything that checks (one notebook alone: NOTEBOOK=12a)
 	$(PY) -m pytest tests --nbmake -n 2 $(ONE)
 	$(PY) -m pytest -n 2 --dist loadfile $(ONE)
 
-new: setup ## write the skeleton of a notebook: NAME=15-Some_Title (TABLE=reedfrogs)
-	$(PY) -m publish.new $(NAME) $(TABLE)
+new: setup ## write the skeleton of a notebook: NAME=15-Some_Title
+	$(PY) -m publish.new $(NAME)
 
 lab: setup ## open JupyterLab on the notebooks
 	$(PY) -m publish.lab

@@ -27,7 +27,19 @@ from mdit_py_plugins.myst_blocks import myst_block_plugin
 from mdit_py_plugins.myst_role import myst_role_plugin
 from nbformat import NotebookNode
 
-from publish.files import IMAGES, ROOT, code_trees, figure_of, image_type, place, role_of
+from publish.files import (
+    IMAGES,
+    ROOT,
+    CourseError,
+    code_trees,
+    course_facts,
+    credits_of,
+    figure_of,
+    image_type,
+    is_guard,
+    place,
+    role_of,
+)
 from publish.formulas import models_without_formula
 
 Check = Callable[[NotebookNode, str], Iterator[str]]
@@ -73,18 +85,31 @@ def one_title(nb: NotebookNode, name: str) -> Iterator[str]:
         count += len(re.findall(r"<h1\b", data.get("text/html", "")))
     if count != 1:
         yield f"a notebook has one level-1 heading, this one has {count}."
+    elif not nb.cells[0].source.startswith("# "):
+        yield "a notebook begins with its title; write «# Title» into its first line."
 
 
-def post_block(nb: NotebookNode, name: str) -> Iterator[str]:
-    found = [token for _, token in _tokens(nb) if token.info.startswith("{post}")]
-    if len(found) != 1:
-        yield f"a notebook has one post block below its title, this one has {len(found)}."
-    for post in found:
-        if not re.fullmatch(r"\{post\} [A-Z][a-z]{2} \d{1,2}, \d{4} *", post.info):
-            yield "the post block has no date; write :::{post} Jan 31, 2026."
-        for option in ("tags", "category", "author"):
-            if not re.search(rf"^:{option}: *\S", post.content, re.MULTILINE):
-                yield f"the post block says nothing for :{option}:; fill it in."
+def facts_told(nb: NotebookNode, name: str) -> Iterator[str]:
+    try:
+        course_facts(nb, "it")
+    except CourseError as error:
+        yield str(error)
+    if nb.metadata.get("jupytext", {}).get("cell_metadata_filter") != "-jupyter":
+        yield (
+            "JupyterLab opens its folded code unfolded; write jupytext: cell_metadata_filter: "
+            "-jupyter in its front matter."
+        )
+
+
+def authors_told(nb: NotebookNode, name: str) -> Iterator[str]:
+    credits = credits_of(nb)
+    if not credits or not credits[-1].startswith("Written by "):
+        yield (
+            "it does not say whose it is; end with a section «## Authors», a list whose last line "
+            "is «- Written by ...», after what it is based on."
+        )
+    if len(credits) > 1 and not credits[0].startswith("Based on "):
+        yield "the first line of the section Authors says «- Based on ...»."
 
 
 def figure_headers(nb: NotebookNode, name: str) -> Iterator[str]:
@@ -100,22 +125,20 @@ def figure_headers(nb: NotebookNode, name: str) -> Iterator[str]:
             yield f"{place(nb, index)}: the figure has no caption; write mystnb.figure.caption."
 
 
-def labels_unique(nb: NotebookNode, name: str) -> Iterator[str]:
-    labels = [figure["name"] for _, _, figure in _figures(nb)]
-    labels += [token.content for _, token in _tokens(nb) if token.type == "myst_target"]
-    for label, count in Counter(labels).items():
+def names_unique(nb: NotebookNode, name: str) -> Iterator[str]:
+    for label, count in Counter(figure["name"] for _, _, figure in _figures(nb)).items():
         if count > 1 and label:
-            yield f"the label «{label}» is given {count} times; a label names one place."
+            yield f"{count} figures are called «{label}»; a name is one figure's."
 
 
 def plain_markdown(nb: NotebookNode, name: str) -> Iterator[str]:
-    """Refuse what a code host would show as source; `post` blocks and labels are let pass."""
+    """Refuse what a code host and JupyterLab would show as source."""
     for index, token in _tokens(nb):
-        fence = re.match(r"\{(?!post\})[\w:.-]+\}", token.info) if "fence" in token.type else None
+        fence = re.match(r"\{[\w:.-]+\}", token.info) if "fence" in token.type else None
         found = [f"the directive {fence[0]}"] if fence else []
         roles = (child for child in token.children or [] if child.type == "myst_role")
         found += [f"the role {{{role.meta['name']}}}" for role in roles]
-        found += ["a formula's label"] if token.type == "math_block_label" else []
+        found += ["a label"] if token.type in {"myst_target", "math_block_label"} else []
         for what in found:
             yield (
                 f"{place(nb, index)}: a code host shows {what} as source; write it in plain "
@@ -124,10 +147,15 @@ def plain_markdown(nb: NotebookNode, name: str) -> Iterator[str]:
 
 
 def starts(nb: NotebookNode, name: str) -> Iterator[str]:
-    first = next((i for i, cell in enumerate(nb.cells) if cell.cell_type == "code"), None)
-    if (first, ("start", "utils")) not in [(i, _call_name(c)) for i, c in _nodes(nb, ast.Call)]:
+    code = [i for i, cell in enumerate(nb.cells) if cell.cell_type == "code"]
+    if code and not is_guard(nb.cells[code.pop(0)]):
         yield (
-            "the first code cell does not call utils.start(); call it there, so that style, "
+            "the first code cell is not the one that says what to install; copy that of another "
+            "notebook, with its tag remove-cell."
+        )
+    if (*code[:1], ("start", "utils")) not in [(i, _call_name(c)) for i, c in _nodes(nb, ast.Call)]:
+        yield (
+            "the code cell after that does not call utils.start(); call it there, so that style, "
             "messages and compiled models are those of the course."
         )
 
@@ -437,11 +465,12 @@ def scripts_have_stills(nb: NotebookNode, name: str) -> Iterator[str]:
 
 SOURCE_CHECKS: list[Check] = [
     one_title,
-    post_block,
+    facts_told,
+    authors_told,
     figure_headers,
     alt_texts,
     no_typed_results,
-    labels_unique,
+    names_unique,
     plain_markdown,
     starts,
     seeds_named,

@@ -33,6 +33,7 @@ from publish.files import (
     execution_key,
     finish,
     image_type,
+    is_guard,
     made_from,
     place,
     replace,
@@ -161,7 +162,7 @@ def execute(
                 took = time.monotonic() - began
                 run.record = read_record(record)
                 _share_out(run, cell, took, run.record[known:], first)
-                first = False
+                first = first and is_guard(cell)
             run.memory = run.memory or _peak_memory(client)
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(f"{name}, {place(nb, index)} was interrupted") from error

@@ -30,7 +30,7 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parents[1]
 
 # Raise it when `finish` changes what is stored: every stored .ipynb is then stale.
-FORM = 4
+FORM = 5
 
 # Of a package of the project, what a run can depend on.
 KINDS = {".py", ".html", ".css", ".js", ".csv", ".yml", ".mplstyle"}
@@ -48,10 +48,32 @@ LANGUAGE = {
     "pygments_lexer": "ipython3",
 }
 
+# The first code cell of every notebook: nothing, where the helpers are; elsewhere one sentence, as
+# in Colab or a folder with another `utils.py`. It is written for any Python and nothing installed.
+GUARD = """\
+from importlib.util import find_spec
+from pathlib import Path
+
+file = getattr(find_spec("utils"), "origin", None)
+if not (file and Path(file).with_name("rethinking").is_dir()):
+    todo = f"rename {file}, which hides them" if file else "%pip install its folder or wheel"
+    needs = "This notebook needs the helpers of Statistical Rethinking in PyMC"
+    raise SystemExit(f"{needs}: {todo}, then restart the kernel.")
+"""
+
 # What JupyterLab folds; the pages and the sources have the tags.
 FOLDS = {
+    "remove-cell": {"source_hidden": True},
     "hide-input": {"source_hidden": True},
     "hide-cell": {"outputs_hidden": True, "source_hidden": True},
+}
+
+# What the front matter says in words, and what to write.
+FACTS = {
+    "about": "one sentence",
+    "date": "31 January 2026, say,",
+    "level": "beginner, intermediate or advanced",
+    "tags": "words between commas",
 }
 
 # Left in a notebook by whoever opened or ran it; no part of the course.
@@ -118,22 +140,37 @@ def tidy(text: str, source: Path) -> str:
 
 
 def course_facts(nb: NotebookNode, name: str = "The notebook") -> dict:
-    """Return what the front matter says of a notebook: ``about``, ``seconds``, ``memory_mb``."""
-    facts = nb.metadata.get("course") or {}
-    about = " ".join(str(facts.get("about") or "").split())
-    budget = {field: facts.get(field) for field in ("seconds", "memory_mb")}
-    if not about:
-        raise CourseError(
-            f"{name} does not say what it is about; write one sentence as course: about: in its "
-            "front matter."
-        )
+    """Return what the front matter says of a notebook as `course`, what every one has to say."""
+    facts = dict(nb.metadata.get("course") or {})
+    for field, example in FACTS.items():
+        if not isinstance(facts.get(field), str) or not facts[field].strip():
+            raise CourseError(
+                f"{name} does not say «{field}»; write {example} as course: {field}: in its "
+                "front matter."
+            )
+    budget = [facts.get(field) for field in ("seconds", "memory_mb")]
     # Not isinstance: a bool is an int.
-    if not all(type(value) in (int, float) and value > 0 for value in budget.values()):
+    if not all(type(value) in (int, float) and value > 0 for value in budget):
         raise CourseError(
             f"{name} has no budget; write course: seconds: and memory_mb:, both above 0, in its "
             "front matter."
         )
-    return {"about": about, **budget}
+    return facts
+
+
+def credits_of(nb: NotebookNode) -> list[str]:
+    """Return the lines of the section Authors, in Markdown: on what it is based, by whom it is."""
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            found = re.search(r"^## Authors\n\n((?:- .+(?:\n|\Z))+)", cell.source, re.MULTILINE)
+            if found:
+                return [line.removeprefix("- ") for line in found[1].splitlines()]
+    return []
+
+
+def is_guard(cell: NotebookNode) -> bool:
+    """Return whether a cell is the one that says what to install, folded everywhere."""
+    return cell.source == GUARD.rstrip() and cell.metadata.get("tags") == ["remove-cell"]
 
 
 def code_trees(nb: NotebookNode) -> Iterator[tuple[int, ast.Module]]:
@@ -318,6 +355,9 @@ def finish(nb: NotebookNode, name: str, made: dict[str, str]) -> NotebookNode:
         for tag in cell.metadata.get("tags", []):
             if tag in FOLDS:
                 cell.metadata["jupyter"] = FOLDS[tag]
+                if "outputs_hidden" in FOLDS[tag]:
+                    # JupyterLab writes it beside.
+                    cell.metadata["collapsed"] = True
         runs += bool(cell.source.strip())
         cell.execution_count = runs if cell.source.strip() else None
         figure = figure_of(cell)

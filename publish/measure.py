@@ -18,7 +18,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from publish.files import ROOT, code_trees, figure_of, read_text, select
+from publish.files import ROOT, code_trees, figure_of, is_guard, read_text, select
 
 FOLDED = {"hide-input", "hide-cell"}
 # For a lecture, a deep dive may have less; see CONTRIBUTING.
@@ -29,8 +29,8 @@ PANELS = re.compile(r"plt\.subplots\(\s*(\d+)(?:\s*,\s*(\d+))?")
 
 def words_of(text: str) -> int:
     """Count the words of prose; formulas, code, links' addresses and tables' rules are none."""
-    text = re.sub(r"\$\$.*?\$\$|:::.*?:::|```.*?```", " ", text, flags=re.DOTALL)
-    text = re.sub(r"\$[^$]*\$|`[^`]*`|\]\([^)]*\)|^\([\w-]+\)=$", " x ", text, flags=re.MULTILINE)
+    text = re.sub(r"\$\$.*?\$\$|```.*?```", " ", text, flags=re.DOTALL)
+    text = re.sub(r"\$[^$]*\$|`[^`]*`|\]\([^)]*\)", " x ", text)
     return len(re.findall(r"[A-Za-zÀ-ÿ0-9][\w'’-]*", text))
 
 
@@ -55,6 +55,7 @@ def kind_of(cell: NotebookNode, tree: ast.Module | None, first: bool) -> str:
 
 def measure(nb: NotebookNode, text: str) -> dict[str, float]:
     """Return a notebook's measures: lines, words, panels, lines of code by kind, minutes."""
+    nb = NotebookNode(cells=[cell for cell in nb.cells if not is_guard(cell)])
     trees = dict(code_trees(nb))
     first = next((i for i, cell in enumerate(nb.cells) if cell.cell_type == "code"), None)
     code: Counter[str] = Counter()

@@ -42,6 +42,7 @@ from publish.pages.text import (
     data_page,
     figure_block,
     front_page,
+    head_of,
     status_page,
 )
 
@@ -121,11 +122,12 @@ def assemble(notebooks: Path, target: Path, root: Path = ROOT) -> None:
         shutil.copy(source, target / "download")
         nb = nbformat.read(path, as_version=4)
         facts = course_facts(read_text(source.read_text(encoding="utf-8"), source), path.stem)
-        lectures.append(Lecture(path.stem, nb, facts["about"], runs.get(path.stem)))
+        lectures.append(Lecture(path.stem, nb, facts, runs.get(path.stem)))
+    address = project_address(root)
     front = text_of("publish/pages/index.md")
     samplers = text_of("publish/pages/samplers.md")
     pages = {
-        "index": front_page(front, lectures, target, project_address(root)),
+        "index": front_page(front, lectures, target, address),
         "helpers": helpers_page(text_of("utils.py")),
         "samplers": samplers_page(samplers, root / "benchmarks" / "results", target),
         "data": data_page(root / "data"),
@@ -136,6 +138,8 @@ def assemble(notebooks: Path, target: Path, root: Path = ROOT) -> None:
     for name, text in pages.items():
         (target / f"{name}.md").write_text(text, encoding="utf-8")
     for one in lectures:
+        title, _, text = one.nb.cells[0].source.partition("\n")
+        one.nb.cells[0].source = f"{title}\n\n{head_of(one, address)}\n\n{text}"
         nbformat.write(page_of(one.nb, target), target / f"{one.name}.ipynb")
 
 

@@ -1,22 +1,18 @@
 """What the pages need beyond MyST-NB.
 
-`post` blocks, figures numbered as in the notebooks, and tables of prose that a phone can show.
+Figures numbered as in the notebooks, and tables of prose that a phone can show.
 """
 
 from __future__ import annotations
 
 from docutils import nodes
-from docutils.parsers.rst import directives
 from pygments.formatters import HtmlFormatter
 from pygments.token import Name, Operator, Punctuation, Whitespace
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.highlighting import PygmentsBridge
-from sphinx.util.docutils import SphinxDirective
 
 from publish.files import figure_number
-from publish.pages.address import launch_links
-from publish.pages.text import escape
 
 PROSE = 40  # characters in a cell, from which on a table is read rather than looked up
 
@@ -29,26 +25,6 @@ class LightFormatter(HtmlFormatter):
 
     def _get_css_classes(self, ttype):
         return "" if ttype in PLAIN else super()._get_css_classes(ttype)
-
-
-class Post(SphinxDirective):
-    """A lecture's head: date, author, level and tags, as in the PyMC example gallery."""
-
-    required_arguments = 1
-    final_argument_whitespace = True
-    option_spec = dict.fromkeys(("tags", "category", "author"), directives.unchanged_required)
-
-    def run(self) -> list[nodes.Node]:
-        """Return the head as a block, with links to the notebook and its source."""
-        name, said = self.env.docname, self.options
-        facts = [self.arguments[0], f"by {said['author']}", f"level: {said['category']}"]
-        links = [
-            f"[Notebook (.ipynb)](path:download/{name}.ipynb)",
-            f"[Source (.md)](path:download/{name}.md)",
-            *launch_links(self.config.course_repository, name),
-        ]
-        text = escape(" · ".join([*facts, f"tags: {said['tags']}"])) + "\n\n" + " · ".join(links)
-        return [nodes.container("", *self.parse_text_to_nodes(text), classes=["post"])]
 
 
 def number_by_lecture(app: Sphinx, env: BuildEnvironment) -> list[str]:
@@ -81,8 +57,6 @@ def label_cells(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 def setup(app: Sphinx) -> dict[str, object]:
     """Register with Sphinx."""
-    app.add_config_value("course_repository", None, "env", (str, type(None)))
-    app.add_directive("post", Post)
     PygmentsBridge.html_formatter = LightFormatter
     # What the pages use of MathJax, at half the weight of the bundle; after the extension that
     # copies it, which names the bundle.

@@ -13,16 +13,13 @@ import io
 import json
 import re
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import yaml
-from markdown_it import MarkdownIt
-from mdit_py_plugins.colon_fence import colon_fence_plugin
 from nbformat import NotebookNode
 from PIL import Image
 
-from publish.files import CourseError, figure_of, image_type
+from publish.files import CourseError, credits_of, figure_of, image_type
 from publish.pages.address import launch_links
 
 FILL = re.compile(r"^<!-- fill: (\w+)(?: ([\w-]+))? -->$", re.MULTILINE)
@@ -48,21 +45,17 @@ TIME = {
 
 @dataclass
 class Lecture:
-    """What the pages say of a notebook, its title and level from its first cell."""
+    """What the pages say of a notebook."""
 
     name: str  # of its file, without the ending
     nb: NotebookNode
-    about: str  # from its front matter
+    facts: dict  # from the front matter of its source
     run: dict | None  # its row of notebooks/runs.json
-    title: str = ""
-    level: str = ""
 
-    def __post_init__(self) -> None:
-        tokens = MarkdownIt().use(colon_fence_plugin).parse(self.nb.cells[0].source)
-        self.title = next(text.content for tag, text in pairwise(tokens) if tag.tag == "h1")
-        (post,) = [token for token in tokens if token.info.startswith("{post}")]
-        options = dict(line[1:].split(": ", 1) for line in post.content.splitlines())
-        self.level = options["category"]
+    @property
+    def title(self) -> str:
+        """Its title, with which its first cell begins."""
+        return self.nb.cells[0].source.partition("\n")[0].removeprefix("# ")
 
     @property
     def is_dive(self) -> bool:
@@ -73,6 +66,22 @@ class Lecture:
     def link(self) -> str:
         """A link to the page, in Markdown."""
         return f"[{escape(self.title)}]({self.name})"
+
+
+# --- The head of a lecture ---------------------------------------------------
+
+
+def head_of(lecture: Lecture, address: str | None) -> str:
+    """Return what stands below a lecture's title: whose it is, its facts, its files, in MyST."""
+    name, facts = lecture.name, lecture.facts
+    said = [facts["date"], f"level: {facts['level']}", f"tags: {facts['tags']}"]
+    links = [
+        f"[Notebook (.ipynb)](path:download/{name}.ipynb)",
+        f"[Source (.md)](path:download/{name}.md)",
+        *launch_links(address, name),
+    ]
+    parts = [[line.rstrip(".") for line in credits_of(lecture.nb)], map(escape, said), links]
+    return "\n\n".join(["```{container} post", *map(" · ".join, parts), "```"])
 
 
 # --- The first page ----------------------------------------------------------
@@ -129,7 +138,7 @@ def lecture_table(lectures: list[Lecture], *, dives: bool = False) -> str:
             continue
         run = one.run
         took = [minutes(run["seconds"]["total"]), f"{run['fits']:,}"] if run else ["", ""]
-        rows.append([one.link, escape(one.about), escape(one.level), *took])
+        rows.append([one.link, escape(one.facts["about"]), escape(one.facts["level"]), *took])
     return table(
         ["deep dive" if dives else "lecture", "what it is about", "level", "run time", "fits"],
         rows,

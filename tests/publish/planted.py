@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from publish.files import finish
+from publish.files import GUARD, finish
 
 PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
@@ -19,10 +19,20 @@ LIVING_ALT = 'Line chart. The x axis shows time, the y axis <height> & "more"; a
 FORMULA = "$$\n{\\color{#B3124A}{\\sigma}} \\sim {\\color{#B3124A}{\\text{Exponential}(1)}}\n$$"
 ADDRESS = "https://github.com/owner/course"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-FACTS = {"about": "Frogs in tanks.", "seconds": 9, "memory_mb": 900}
-POST = ":::{post} Jan 31, 2026\n:tags: frogs\n:category: beginner\n:author: A. Writer\n:::"
+FACTS = {
+    "about": "Frogs in tanks.",
+    "date": "31 January 2026",
+    "level": "beginner",
+    "memory_mb": 900,
+    "seconds": 9,
+    "tags": "frogs, tanks",
+}
+AUTHORS = (
+    "## Authors\n\n- Based on [a talk](https://example.org) by A. Speaker.\n- Written by A. Writer."
+)
 HEADER = """---
 jupytext:
+  cell_metadata_filter: -jupyter
   text_representation:
     extension: .md
     format_name: myst
@@ -33,6 +43,9 @@ kernelspec:
   name: python3
 course:
   about: Frogs in tanks.
+  date: 31 January 2026
+  level: beginner
+  tags: frogs, tanks
   seconds: 9
   memory_mb: 900
 ---
@@ -71,9 +84,10 @@ def planted(change=lambda nb: None):
     said = new_output("display_data", data={"text/markdown": "It is **two**: $x_1 = 2$."})
     cells = [
         new_markdown_cell(
-            f"(lecture-01)=\n# Frogs\n\n{POST}\n\nAt 89% of $x$, `0x7f3a9b`, `{{a}}`; see "
+            "# Frogs\n\nAt 89% of $x$, `0x7f3a9b`, `{a}`; see "
             "[the line](#fig-01-frogs), [the graph](#fig-01-graph) and [a part](#data)."
         ),
+        new_code_cell(GUARD.rstrip(), metadata={"tags": ["remove-cell"]}),
         new_code_cell(
             "utils.start()\nRANDOM_SEED = 1\nimport numpy as np\n"
             "rng = np.random.default_rng(RANDOM_SEED)"
@@ -90,7 +104,10 @@ def planted(change=lambda nb: None):
         shown(FORMULA, "text/markdown"),
     ]
     cells[-1].metadata["tags"] = ["hide-input"]
-    nb = new_notebook(cells=cells, metadata={"kernelspec": KERNEL, "course": FACTS})
+    cells.append(new_markdown_cell(AUTHORS))
+    jupytext = {"cell_metadata_filter": "-jupyter"}
+    metadata = {"kernelspec": KERNEL, "course": dict(FACTS), "jupytext": jupytext}
+    nb = new_notebook(cells=cells, metadata=metadata)
     change(nb)
     return finish(nb, "01-Frogs", {})
 
@@ -98,7 +115,10 @@ def planted(change=lambda nb: None):
 MARKDOWN = f"""{HEADER}
 # Frogs
 
-{POST}
+```{{code-cell}} ipython3
+:tags: [remove-cell]
+
+{GUARD}```
 
 ```{{code-cell}} ipython3
 from pathlib import Path
@@ -132,4 +152,6 @@ with open(os.environ["COURSE_RECORD"], "a") as file:
                     min_ess=812.4, divergences=0, expected_failure=failure)
         file.write(json.dumps(line) + "\\n")
 ```
+
+{AUTHORS}
 """

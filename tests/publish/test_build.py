@@ -114,7 +114,12 @@ def test_cells_of_prose_carry_their_heading(pages):
 
 def test_the_head_of_a_lecture_and_its_files(root, lecture):
     head = lecture.find("div", class_="post")
-    assert "Jan 31, 2026 · by A. Writer · level: beginner · tags: frogs" in head.text
+    assert [line.text for line in head.find_all("p")][:2] == [
+        "Based on a talk by A. Speaker · Written by A. Writer",
+        "31 January 2026 · level: beginner · tags: frogs, tanks",
+    ]
+    assert head.find_previous(["h1", "p"]).name == "h1"
+    assert not [cell for cell in lecture("pre") if "find_spec" in cell.text], "the guard is shown"
     files = [root / "_build/html" / link["href"] for link in head.select("a.download")]
     assert [path.name for path in files] == ["01-Frogs.ipynb", "01-Frogs.md"]
     for path in files:
@@ -153,7 +158,7 @@ def test_an_experiment_that_was_saved_becomes_no_page(root, tmp_path, change):
 def test_a_warning_stops_the_build_and_the_old_pages_stay(root, tmp_path, capfd, monkeypatch):
     monkeypatch.setattr("publish.pages.build.why_stale", lambda *about: None)
     nb = nbformat.read(root / "notebooks/01-Frogs.ipynb", as_version=4)
-    nb.cells[2].source += "\n\n[nowhere](#no-such-place)"
+    nb.cells[-1].source += "\n\n[nowhere](#no-such-place)"
     nbformat.write(nb, tmp_path / "01-Frogs.ipynb")
     out = tmp_path / "html"
     out.mkdir()
@@ -167,6 +172,6 @@ def test_a_warning_stops_the_build_and_the_old_pages_stay(root, tmp_path, capfd,
 def test_missing_notebooks_and_images_are_named(tmp_path):
     with pytest.raises(CourseError, match=r"There is no \.ipynb in"):
         assemble(tmp_path, tmp_path / "src")
-    nb = planted(lambda nb: nb.cells[4].update(outputs=[]))
+    nb = planted(lambda nb: nb.cells[5].update(outputs=[]))
     with pytest.raises(CourseError, match="The figure fig-01-frogs has no image; run `make"):
         page_of(nb, tmp_path)

@@ -8,7 +8,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from publish import checks
 from publish.checks import check_notebook, check_source
 from publish.files import ROOT, read_text
-from tests.publish.planted import ALT, MARKDOWN, POST, figure_cell, image, planted, printed, shown
+from tests.publish.planted import ALT, MARKDOWN, figure_cell, image, planted, printed, shown
 
 
 def with_cell(cell):
@@ -16,22 +16,27 @@ def with_cell(cell):
 
 
 def with_option(part, **values):
-    return lambda nb: nb.cells[4].metadata.mystnb[part].update(values)
+    return lambda nb: nb.cells[5].metadata.mystnb[part].update(values)
 
 
-def with_post(text):
-    return lambda nb: nb.cells[0].update(source=f"# Frogs\n\n{text}")
+def with_fact(**values):
+    return lambda nb: nb.metadata.course.update(values)
+
+
+def with_authors(*lines):
+    text = "\n".join(f"- {line}" for line in lines)
+    return lambda nb: nb.cells[-1].update(source=f"## Authors\n\n{text}")
 
 
 # What is added or changed, and what is said of it.
 TEXTS = {
     "# Again": "one level-1 heading, this one has 2",
     "Again\n=====": "one level-1 heading, this one has 2",
-    "(lecture-01)=\n## More": "label «lecture-01» is given 2 times",
+    "(lecture-01)=\n## More": "shows a label as source; write",
     "```{note}\nText\n```": "directive {note} as source; write it in plain",
     ":::{tip}\nText\n:::": "directive {tip} as source",
     "See {ref}`lecture-01`.": "role {ref} as source; write it in plain",
-    "$$\nx\n$$ (eq-a)": "a formula's label as source",
+    "$$\nx\n$$ (eq-a)": "shows a label as source",
 }
 CODES = {
     "pm.sample(1000)": "sample() names no seed; add",
@@ -75,7 +80,7 @@ CELLS = {
     "shows one image, this one 0": figure_cell("fig-01-none", outputs=printed("x").outputs),
     "the image has 600 kB": figure_cell("fig-01-big", outputs=[image(data="AAAA" * 200_000)]),
     "no figure; write": new_code_cell("x", outputs=[image()]),
-    "label «fig-01-frogs» is given 2 times": figure_cell(),
+    "2 figures are called «fig-01-frogs»": figure_cell(),
     "is «fig-02-a»; give it one like fig-01-": figure_cell("fig-02-a"),
     "one level-1 heading": shown("# Again", "text/markdown"),
     "a widget is gone": shown("{}", "application/vnd.jupyter.widget-view+json"),
@@ -91,13 +96,19 @@ BAD = [
     *((with_cell(shown(text, "text/html")), said) for text, said in HTML.items()),
     *((with_cell(cell), said) for said, cell in CELLS.items()),
     (lambda nb: nb.cells.pop(0), "one level-1 heading, this one has 0"),
-    (with_post("text"), "one post block below its title, this one has 0"),
-    (with_post(POST.replace("Jan 31, 2026", "")), "no date; write"),
-    (with_post(POST.replace("A. Writer", "")), "says nothing for :author:"),
-    (lambda nb: nb.cells.insert(1, new_code_cell("import utils")), "does not call utils.start()"),
-    (lambda nb: nb.cells[7].outputs.pop(1), "needs a still one before it"),
-    (lambda nb: nb.cells[6].outputs[0].update(metadata={}), "no alt text; write"),
-    (lambda nb: nb.cells[4].metadata.mystnb.pop("image"), "no alt text; write mystnb.image.alt"),
+    (lambda nb: nb.cells[0].update(source="Frogs\n\n# Frogs"), "begins with its title; write"),
+    (with_fact(date=None), "it does not say «date»; write 31 January 2026, say, as course: date:"),
+    (with_fact(seconds=0), "it has no budget; write"),
+    (lambda nb: nb.metadata.pop("jupytext"), "write jupytext: cell_metadata_filter: -jupyter"),
+    (lambda nb: nb.cells.pop(), "does not say whose it is; end with"),
+    (with_authors("Written by A", "Based on B"), "whose last line is «- Written by"),
+    (with_authors("From B", "Written by A"), "says «- Based on ...»"),
+    (lambda nb: nb.cells.pop(1), "not the one that says what to install; copy"),
+    (lambda nb: nb.cells[1].metadata.pop("tags"), "copy that of another notebook, with its tag"),
+    (lambda nb: nb.cells.insert(2, new_code_cell("import utils")), "does not call utils.start()"),
+    (lambda nb: nb.cells[8].outputs.pop(1), "needs a still one before it"),
+    (lambda nb: nb.cells[7].outputs[0].update(metadata={}), "no alt text; write"),
+    (lambda nb: nb.cells[5].metadata.mystnb.pop("image"), "no alt text; write mystnb.image.alt"),
     (with_option("image", alt="  "), "no alt text; write"),
     (with_option("image", alt="Scatter chart."), "is «Scatter chart.»; say what is"),
     (with_option("image", alt=ALT + " At 12.5."), "12.5 in the figure's alt is typed"),
@@ -144,7 +155,7 @@ def test_a_fit_may_be_judged_in_the_next_cell_and_take_its_seed_from_a_dict():
 def test_a_place_names_cell_and_heading():
     nb = planted(with_cell(printed("/tmp/x")))
     (text,) = check_notebook(nb, "01-Frogs")
-    assert text.startswith(f"01-Frogs, cell {len(nb.cells)} (under «Data»): ")
+    assert text.startswith(f"01-Frogs, cell {len(nb.cells)} (under «Authors»): ")
 
 
 def test_the_source_alone_can_be_checked_before_a_run():

@@ -11,10 +11,12 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from publish import render
+from publish.files import FACTS as SAID
 from publish.files import (
     ROOT,
     CourseError,
     course_facts,
+    credits_of,
     execution_key,
     finish,
     made_from,
@@ -28,21 +30,21 @@ from publish.files import (
     write_text,
 )
 from tests.publish.conftest import FILES
-from tests.publish.planted import ALT, GRAPH_ALT, MARKDOWN, planted
+from tests.publish.planted import ALT, FACTS, GRAPH_ALT, MARKDOWN, planted
 
 
 def test_caption_and_alt_text_stand_beside_the_image_once():
     nb = planted()
     again = finish(nb, "01-Frogs", {})
     assert to_bytes(again) == to_bytes(nb)
-    picture, text = nb.cells[4].outputs
+    picture, text = nb.cells[5].outputs
     assert picture.metadata["image/png"]["alt"] == ALT
     assert text.metadata.course.role == "figure-text"
     assert text.data["text/markdown"] == (
         '<a id="fig-01-frogs"></a>**Figure 1.1.** Sigma from 0.1 up.'
     )
-    assert nb.cells[6].outputs[0].metadata["image/svg+xml"]["alt"] == GRAPH_ALT
-    kinds = [role_of(output) for output in nb.cells[7].outputs]
+    assert nb.cells[7].outputs[0].metadata["image/svg+xml"]["alt"] == GRAPH_ALT
+    kinds = [role_of(output) for output in nb.cells[8].outputs]
     assert kinds == [None, None, "figure-text", "living"]
 
 
@@ -58,7 +60,7 @@ def test_finishing_drops_what_differs_between_runs_and_machines():
             cell.execution_count = 40 + count
             cell.metadata["execution"] = {"iopub.execute_input": "2026-01-01T00:00:00Z"}
             cell.metadata["trusted"] = True
-    other.cells[8].outputs = [new_output("stream", text=text) for text in ("12 of ", "20 fits\n")]
+    other.cells[9].outputs = [new_output("stream", text=text) for text in ("12 of ", "20 fits\n")]
     assert to_bytes(finish(other, "01-Frogs", {})) == to_bytes(nb)
 
 
@@ -89,7 +91,7 @@ def test_facts_are_read_and_what_a_run_was_made_from_stays_out_of_the_source(cou
     source, _ = paths(course)
     text = source.read_text()
     nb = read_text(text, source)
-    assert course_facts(nb) == {"about": "Frogs in tanks.", "seconds": 9, "memory_mb": 900}
+    assert course_facts(nb) == FACTS
     done = finish(nb, "01-Frogs", {"utils.py": "0123"})
     assert done.metadata.made_from == {"utils.py": "0123"}
     assert course_facts(done) == course_facts(nb)
@@ -100,17 +102,27 @@ def test_facts_are_read_and_what_a_run_was_made_from_stays_out_of_the_source(cou
 @pytest.mark.parametrize(
     "facts",
     [
-        {},
-        {"about": " ", "seconds": 9, "memory_mb": 9},
-        {"about": "Frogs.", "seconds": 9},
-        {"about": "Frogs.", "seconds": 9, "memory_mb": 0},
-        {"about": "Frogs.", "seconds": "9", "memory_mb": 1},
+        {"date": None},
+        {"about": " "},
+        {"tags": ["frogs"]},
+        {"memory_mb": None},
+        {"memory_mb": 0},
+        {"seconds": "9"},
     ],
 )
 def test_missing_facts_are_told(facts):
-    message = "has no budget; write" if facts.get("about", " ").strip() else "not say what it is"
-    with pytest.raises(CourseError, match=f"01-Frogs.md .*{message}"):
-        course_facts(new_notebook(metadata={"course": facts}), "01-Frogs.md")
+    (field,) = facts
+    message = f"does not say «{field}»; write" if field in SAID else "has no budget; write"
+    with pytest.raises(CourseError, match=f"01-Frogs.md {message}"):
+        course_facts(new_notebook(metadata={"course": {**FACTS, **facts}}), "01-Frogs.md")
+
+
+def test_the_credits_are_the_lines_of_the_section_authors():
+    assert credits_of(planted()) == [
+        "Based on [a talk](https://example.org) by A. Speaker.",
+        "Written by A. Writer.",
+    ]
+    assert credits_of(new_notebook(cells=[new_markdown_cell("## Authors\n\nWe.")])) == []
 
 
 def paths(course):
@@ -162,7 +174,7 @@ def test_a_change_of_nothing_else_does_not(rendered):
         (rendered / name).write_text("changed")
     (rendered / "benchmarks" / "results" / "other.csv").write_text("not named there")
     (rendered / "rethinking" / "notes.txt").write_text("no kind that a run reads")
-    text = source.read_text().replace("  seconds: 9\n", "  seconds: 99\n")
+    text = source.read_text().replace("  seconds: 9\n", "  seconds: 99\n  book: 13\n")
     source.write_text(text.replace("Frogs in", "Toads in"))
     assert why_stale(source, rendered) is None
 
@@ -251,7 +263,7 @@ def test_tidying_folds_captions_and_is_stable(course):
     source.write_text(text)
     assert render.main(["--tidy"], root=course) == 0
     assert source.read_text() == once
-    assert read_text(once, source).cells[3].metadata.mystnb.image.alt == ALT
+    assert read_text(once, source).cells[4].metadata.mystnb.image.alt == ALT
 
 
 def test_notebooks_are_selected_by_number_name_or_file(course):

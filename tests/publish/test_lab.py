@@ -26,7 +26,7 @@ def awkward(nb):
     """Add what could be lost on the way: a long header, tags, an output that is a result."""
     nb.metadata.jupytext = {"default_lexer": "ipython3"}
     nb.metadata.course.about = "Frogs: in tanks, " + "word " * 20
-    options = nb.cells[4].metadata["mystnb"]
+    options = nb.cells[5].metadata["mystnb"]
     options["figure"]["caption"] = "More live: in the tank's corner, α = $\\alpha$."
     options["image"]["alt"] = "Line chart. " + "word " * 30
     result = new_output("execute_result", data={"text/html": "<p>1</p>"}, execution_count=2)
@@ -140,11 +140,11 @@ def test_saving_without_a_change_leaves_both_files_byte_for_byte(server, name, n
 def test_an_edit_reaches_both_files(server):
     before = server.files()
     content = server.open("01-Frogs.md")["content"]
-    old, content["cells"][2]["source"] = content["cells"][2]["source"], "Edited."
+    old, content["cells"][3]["source"] = content["cells"][3]["source"], "Edited."
     server.save("01-Frogs.md", content)
     assert b"\nEdited.\n" in server.md.read_bytes()
-    assert nbformat.read(server.ipynb, as_version=4).cells[2].source == "Edited."
-    content["cells"][2]["source"] = old
+    assert nbformat.read(server.ipynb, as_version=4).cells[3].source == "Edited."
+    content["cells"][3]["source"] = old
     server.save("01-Frogs.md", content)
     assert server.files() == before
 

@@ -57,7 +57,7 @@ def test_rendering_twice_gives_the_same_bytes_and_leaves_the_runs(course, capsys
     assert render.main(["--check"], root=course) == 0
     nb = nbformat.read(stored, as_version=4)
     nbformat.validate(nb)
-    assert nb.cells[1].outputs[0].text == "notebooks\n"
+    assert nb.cells[2].outputs[0].text == "notebooks\n"
     assert check_notebook(nb, "01-Frogs") == []
     kept = json.loads(row)["01-Frogs"]
     assert kept["fits"] == 1 and kept["expected_to_fail"] == {"b": "divergences"}

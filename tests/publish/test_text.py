@@ -29,8 +29,8 @@ def lectures():
     found = []
     for source in sources():
         nb = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
-        about = course_facts(read_text(source.read_text("utf-8"), source))["about"]
-        found.append(Lecture(source.stem, nb, about, RUNS[source.stem]))
+        facts = course_facts(read_text(source.read_text("utf-8"), source))
+        found.append(Lecture(source.stem, nb, facts, RUNS[source.stem]))
     return found
 
 
@@ -44,14 +44,14 @@ def rows_of(text, section=None):
 
 
 def test_the_first_page_shows_each_lecture_and_each_deep_dive(lectures):
-    new = [*lectures, Lecture("99-New", lectures[0].nb, "New.", None)]
+    new = [*lectures, Lecture("99-New", lectures[0].nb, lectures[0].facts, None)]
     dives = rows_of(pages.lecture_table(new, dives=True))
     rows = rows_of(pages.lecture_table(new))
     assert [row["deep dive"] for row in dives] == [one.title for one in lectures if one.is_dive]
     for one, row in zip((one for one in lectures if not one.is_dive), rows, strict=False):
-        assert row["lecture"] == one.title and row["what it is about"] == one.about
-        text = (ROOT / "notebooks" / f"{one.name}.md").read_text(encoding="utf-8")
-        assert row["level"] == re.search(r"^:category: (.+)$", text, re.MULTILINE)[1]
+        assert row["lecture"] == one.title
+        said = one.facts["about"], one.facts["level"]
+        assert (row["what it is about"], row["level"]) == said
         assert row["fits"] == f"{RUNS[one.name]['fits']:,}"
         assert row["run time"] == minutes(RUNS[one.name]["seconds"]["total"])
     assert rows[-1]["fits"] == rows[-1]["run time"] == ""
@@ -96,7 +96,7 @@ def test_the_status_page_shows_the_runs(lectures):
 def test_runs_on_different_machines_are_told_apart(lectures):
     one = lectures[0]
     run = one.run | {"cores": 1, "packages": {"pymc": "5"}, "worst_rhat": None, "least_ess": None}
-    page = status_page([one, Lecture("other", one.nb, "", run), Lecture("new", one.nb, "", None)])
+    page = status_page([one, Lecture("other", one.nb, {}, run), Lecture("new", one.nb, {}, None)])
     assert f"- [{one.title}](other): {escape(run['system'])}, cores: 1; " in page
     assert "pymc 5\n" in page and f"pymc {one.run['packages']['pymc']}" in page
     assert rows_of(page, "Convergence")[1]["worst R-hat"] == "none" and "(new)" not in page

@@ -93,7 +93,7 @@ def facts_told(nb: NotebookNode, name: str) -> Iterator[str]:
     try:
         course_facts(nb, "it")
     except CourseError as error:
-        yield str(error)
+        yield from str(error).splitlines()
     if nb.metadata.get("jupytext", {}).get("cell_metadata_filter") != "-jupyter":
         yield (
             "JupyterLab opens its folded code unfolded; write jupytext: cell_metadata_filter: "

@@ -51,30 +51,23 @@ def source_problems(source: Path, root: Path = ROOT) -> list[str]:
         nb = read_text(text, source)
     except CourseError as error:
         return [*found, str(error)]
-    try:
-        course_facts(nb, source.name)
-    except CourseError as error:
-        found.append(str(error))
     found += check_source(nb, name)
     if tidy(text, source) != text:
         found.append(
             f"{source.name} would change on saving in JupyterLab; run "
             f"`.venv/bin/python -m publish.render --tidy {name}`."
         )
-    for label in sorted(labels_of(text) & _other_labels(source, root)):
-        found.append(f"{name}, the label «{label}» is given in another notebook, too; change it.")
+    others = (path.read_text(encoding="utf-8") for path in sources(root) if path != source)
+    for figure in sorted(
+        _figures(text) & {figure for other in others for figure in _figures(other)}
+    ):
+        found.append(f"{name}, a figure of another notebook is called «{figure}», too; rename it.")
     found += _claims_problems(claims_of(name, root), root)
     return found + [problem for table in tables_of(nb) for problem in table_problems(table, root)]
 
 
-def labels_of(text: str) -> set[str]:
-    """Return the labels that a source gives, of places and of figures."""
-    return set(re.findall(r"^(?:    name: (?=fig-)|\()([\w-]+)(?:\)=)?\s*$", text, re.MULTILINE))
-
-
-def _other_labels(source: Path, root: Path) -> set[str]:
-    others = (path for path in sources(root) if path != source)
-    return {label for path in others for label in labels_of(path.read_text(encoding="utf-8"))}
+def _figures(text: str) -> set[str]:
+    return set(re.findall(r"^    name: (fig-\S+)$", text, re.MULTILINE))
 
 
 def _claims_problems(claims: Path, root: Path) -> list[str]:

@@ -94,7 +94,7 @@ def style_problems(source: Path, root: Path = ROOT) -> list[str]:
             found += (done.stdout + done.stderr).splitlines()
             if done.returncode and command[0] == "format":
                 found.append(f"{claims.relative_to(root)} is not formatted; run `make format`.")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(line.replace(f"{root}/", "") for line in found))
 
 
 def left_to_write(source: Path) -> list[int]:

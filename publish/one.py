@@ -53,10 +53,7 @@ def source_problems(source: Path, root: Path = ROOT) -> list[str]:
         return [*found, str(error)]
     found += check_source(nb, name)
     if tidy(text, source) != text:
-        found.append(
-            f"{source.name} would change on saving in JupyterLab; run "
-            f"`.venv/bin/python -m publish.render --tidy {name}`."
-        )
+        found.append(f"{source.name} would change on saving in JupyterLab; run `make format`.")
     others = (path.read_text(encoding="utf-8") for path in sources(root) if path != source)
     for figure in sorted(
         _figures(text) & {figure for other in others for figure in _figures(other)}

@@ -58,7 +58,9 @@ file = getattr(find_spec("utils"), "origin", None)
 if not (file and Path(file).with_name("rethinking").is_dir()):
     todo = f"rename {file}, which hides them" if file else "%pip install its folder or wheel"
     needs = "This notebook needs the helpers of Statistical Rethinking in PyMC"
-    raise SystemExit(f"{needs}: {todo}, then restart the kernel.")
+    error = ImportError(f"{needs}: {todo}, then restart the kernel.")
+    error._render_traceback_ = lambda: [str(error)]  # IPython shows the sentence alone
+    raise error
 """
 
 # What JupyterLab folds; the pages and the sources have the tags.

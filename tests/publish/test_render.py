@@ -146,7 +146,7 @@ def test_a_run_of_the_tests_and_one_of_make_course_stand_for_each_other(course, 
         said = pytest_says(course, *arguments)
         assert summary in said and said.endswith("exit 0"), said
     for code, message in (
-        ("print('/tmp/x')", "01-Frogs, cell 2 (under «Frogs»): do not show a path"),
+        ("print('/tmp/x')", "01-Frogs, cell 3 (under «Frogs»): do not show a path"),
         ("1 / 0", "ZeroDivisionError"),
     ):
         source.write_text(re.sub(r"print\(.*?\)$", code, source.read_text(), count=1, flags=re.M))
@@ -192,7 +192,7 @@ def test_a_failing_run_leaves_the_old_file(course, capfd, code, message):
     assert render.main([], root=course) == 1
     assert stored.read_text() == "old" and not runs.exists()
     error = capfd.readouterr().err
-    assert f"01-Frogs, cell 3 (under «Frogs»){message}" in error
+    assert f"01-Frogs, cell 4 (under «Frogs»){message}" in error
     assert "_build/failed/01-Frogs.ipynb" in error
     assert (course / "_build" / "failed" / "01-Frogs.ipynb").is_file()
     assert [p.name for p in (course / "_build").glob("run-*")] == []
@@ -243,7 +243,7 @@ def test_an_interrupt_leaves_the_old_file_and_no_kernel(course):
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130, error
-    assert "01-Frogs, cell 3 (under «Frogs») was interrupted; its stored .ipynb is as" in error
+    assert "01-Frogs, cell 4 (under «Frogs») was interrupted; its stored .ipynb is as" in error
     assert "Traceback" not in error
     assert stored.read_text() == "old" and not runs.exists()
     for _ in range(100):

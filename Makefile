@@ -5,7 +5,7 @@
 PY = .venv/bin/python
 ONE = $(if $(NOTEBOOK),--notebook $(NOTEBOOK))
 
-.PHONY: help setup course check test lab render site wheel measure bench lint format lock clean distclean
+.PHONY: help setup course check test new lab render site wheel measure bench lint format lock clean distclean
 
 help: ## list these commands
 	@echo 'make course and make test are all a newcomer needs. The commands:'
@@ -20,13 +20,17 @@ course: setup ## execute what changed and build the pages in _build/html
 	$(PY) -m publish.render --into _build/executed
 	$(PY) -m publish.pages.build --notebooks _build/executed
 
-check: lint ## run what checks in a minute: style, and tests that fit and execute nothing
-	$(PY) -m pytest -n 2 --dist loadfile -m "not compiles and not browser and not notebook"
+# Of one notebook, its own style is checked with its other rules.
+check: $(if $(NOTEBOOK),setup,lint) ## check in a minute what needs no fit; or one notebook, its run too: NOTEBOOK=12a
+	$(PY) $(if $(NOTEBOOK),-m publish.one $(NOTEBOOK),-m pytest -n 2 --dist loadfile -m "not compiles and not browser and not notebook")
 
 # First the notebooks, then the tests, which read these runs.
 test: lint ## run everything that checks (one notebook alone: NOTEBOOK=12a)
 	$(PY) -m pytest tests --nbmake -n 2 $(ONE)
 	$(PY) -m pytest -n 2 --dist loadfile $(ONE)
+
+new: setup ## write the skeleton of a notebook: NAME=15-Some_Title
+	$(PY) -m publish.new $(NAME)
 
 lab: setup ## open JupyterLab on the notebooks
 	$(PY) -m publish.lab

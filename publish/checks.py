@@ -40,6 +40,7 @@ from publish.files import (
     place,
     role_of,
 )
+from publish.formulas import models_without_formula
 
 Check = Callable[[NotebookNode, str], Iterator[str]]
 
@@ -92,7 +93,7 @@ def facts_told(nb: NotebookNode, name: str) -> Iterator[str]:
     try:
         course_facts(nb, "it")
     except CourseError as error:
-        yield str(error)
+        yield from str(error).splitlines()
     if nb.metadata.get("jupytext", {}).get("cell_metadata_filter") != "-jupyter":
         yield (
             "JupyterLab opens its folded code unfolded; write jupytext: cell_metadata_filter: "
@@ -239,6 +240,46 @@ def samples_judged(nb: NotebookNode, name: str) -> Iterator[str]:
                 )
 
 
+def formulas_shown(nb: NotebookNode, name: str) -> Iterator[str]:
+    cells = (nb.cells[index].source.splitlines() for index, _ in code_trees(nb))
+    lines = [line for cell in cells for line in cell if line[:1] not in ("%", "!")]
+    for model in models_without_formula("\n".join(lines)):
+        yield (
+            f"no formula is shown for {model}; call show_formula for it below its cell, "
+            "or write `# no formula:` and why beside its `with`."
+        )
+
+
+def figures_headed(nb: NotebookNode, name: str) -> Iterator[str]:
+    """Refuse a cell that opens a figure and has no header for it, before it runs."""
+    for index, tree in code_trees(nb):
+        steps = [node for node in tree.body if not isinstance(node, ast.FunctionDef)]
+        called = {
+            ast.unparse(node.func)
+            for step in steps
+            for node in ast.walk(step)
+            if isinstance(node, ast.Call)
+        }
+        opens = called & {"plt.subplots", "plt.figure", "utils.draw_causal_graph"}
+        if opens and figure_of(nb.cells[index]) is None:
+            yield (
+                f"{place(nb, index)}: {min(opens)}() opens a figure that has no header; write "
+                "mystnb.figure with name and caption, and mystnb.image.alt."
+            )
+
+
+def tables_loaded(nb: NotebookNode, name: str) -> Iterator[str]:
+    """Refuse tables of the course's own that are read past their sidecar."""
+    for index, call in _nodes(nb, ast.Call):
+        called, owner = _call_name(call)
+        measured = "benchmarks/results" in ast.unparse(call)
+        if owner in {"pd", "pandas"} and called.startswith("read_") and not measured:
+            yield (
+                f"{place(nb, index)}: pd.{called}() reads a table past its sidecar; put the table "
+                "into data/ and read it with utils.load_data."
+            )
+
+
 def no_global_seed(nb: NotebookNode, name: str) -> Iterator[str]:
     for index, node in _nodes(nb, ast.Attribute):
         owned = ast.unparse(node.value) in {"np.random", "numpy.random"}
@@ -294,7 +335,8 @@ def alt_texts(nb: NotebookNode, name: str) -> Iterator[str]:
         here = place(nb, index)
         a, b = alt.lower().split(), figure["caption"].lower().split()
         if not a:
-            if cell.get("outputs") or cell.get("execution_count"):
+            executed = cell.get("outputs") or cell.get("execution_count")
+            if executed or "draw_causal_graph(" not in cell.source:
                 yield f"{here}: the figure has no alt text; write mystnb.image.alt."
         elif len(a) < 3:
             yield f"{here}: the alt text is «{alt}»; say what is to be seen."
@@ -433,6 +475,9 @@ SOURCE_CHECKS: list[Check] = [
     starts,
     seeds_named,
     samples_judged,
+    formulas_shown,
+    figures_headed,
+    tables_loaded,
     no_global_seed,
     one_random_seed,
     warnings_kept,

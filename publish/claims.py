@@ -8,6 +8,7 @@ fails the run, and each one that holds gets a line in the run record.
 from __future__ import annotations
 
 import copy
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,7 +72,9 @@ def ask(path: str, names: dict, record: Callable[..., None]) -> None:
         try:
             test()
         except Exception as error:  # a name that is gone, too
-            failed.append(f"{name}: {type(error).__name__}: {error}")
+            # A bare assertion is known by its code.
+            said = str(error) or traceback.extract_tb(error.__traceback__)[-1].line
+            failed.append(f"{name}: {type(error).__name__}: {said}")
         else:
             record("asked", name=name)
     if failed:

@@ -144,19 +144,20 @@ def tidy(text: str, source: Path) -> str:
 def course_facts(nb: NotebookNode, name: str = "The notebook") -> dict:
     """Return what the front matter says of a notebook as `course`, what every one has to say."""
     facts = dict(nb.metadata.get("course") or {})
-    for field, example in FACTS.items():
-        if not isinstance(facts.get(field), str) or not facts[field].strip():
-            raise CourseError(
-                f"{name} does not say «{field}»; write {example} as course: {field}: in its "
-                "front matter."
-            )
+    lacking = [
+        f"{name} does not say «{field}»; write {example} as course: {field}: in its front matter."
+        for field, example in FACTS.items()
+        if not isinstance(facts.get(field), str) or not facts[field].strip()
+    ]
     budget = [facts.get(field) for field in ("seconds", "memory_mb")]
     # Not isinstance: a bool is an int.
     if not all(type(value) in (int, float) and value > 0 for value in budget):
-        raise CourseError(
+        lacking.append(
             f"{name} has no budget; write course: seconds: and memory_mb:, both above 0, in its "
             "front matter."
         )
+    if lacking:
+        raise CourseError("\n".join(lacking))
     return facts
 
 

@@ -3,6 +3,8 @@
 format.py           write each .md with its code formatted
 format.py --check   write nothing; say what ruff has against the code, before a long run
 
+Captions and alt texts are written the way JupyterLab saves them, too.
+
 Ruff formats no code cells in Markdown, and jupytext's own pipe either hands it plain Python, from
 which it takes the closing semicolons, or sorts the cells' options. So ruff gets a notebook, and
 only its code comes back.
@@ -15,7 +17,7 @@ import sys
 
 import nbformat
 
-from publish.files import CourseError, read_text, replace, sources, to_bytes, write_text
+from publish.files import CourseError, read_text, replace, sources, tidy, to_bytes, write_text
 
 
 def formatted(text: str, source) -> str:
@@ -31,7 +33,7 @@ def formatted(text: str, source) -> str:
     for cell, new in zip(nb.cells, nbformat.reads(ruff.stdout.decode(), 4).cells, strict=True):
         if cell.cell_type == "code":
             cell.source = new.source
-    return write_text(nb, source)
+    return tidy(write_text(nb, source), source)
 
 
 def complaints(text: str, source) -> str:

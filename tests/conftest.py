@@ -65,11 +65,35 @@ def pytest_configure(config):
 
 def pytest_ignore_collect(collection_path, config):
     # Claims use the names of a notebook and run in its kernel.
-    return config.option.nbmake or collection_path.name == "claims" or None
+    if config.option.nbmake or collection_path.name == "claims":
+        return True
+    if config.option.notebook and collection_path.suffix == ".py":
+        return not marks_one_of(asked(config), collection_path) or None
+    return None
 
 
-def number_of(source: Path) -> str:
-    return source.stem.split("-")[0]
+def asked(config) -> list[Path]:
+    try:
+        return select([config.option.notebook])
+    except CourseError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def marks_one_of(notebooks: list[Path], file: Path) -> bool:
+    """Whether a file may mark a test as these notebooks': to import all others takes seconds."""
+    text = file.read_text(encoding="utf-8")
+    names = {name for source in notebooks for name in (source.stem, source.stem.split("-")[0])}
+    return ".notebook(" in text and (".stem" in text or any(f'"{name}"' in text for name in names))
+
+
+@cache
+def named(name: str) -> Path:
+    """The one notebook of a name or number. Two that share a number are told apart by names."""
+    found = select([name])
+    if len(found) > 1:
+        names = " and ".join(source.stem for source in found)
+        raise CourseError(f"«{name}» may be {names}; write the whole name.")
+    return found[0]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -80,7 +104,7 @@ def pytest_collection_modifyitems(session, config, items):
         for source in sources():
             file = NotebookFile.from_parent(session, path=source)
             items.append(Execution.from_parent(file, filename=str(source)))
-            items[-1].add_marker(pytest.mark.notebook(number_of(source)))
+            items[-1].add_marker(pytest.mark.notebook(source.stem))
     for item in items:
         used = set(getattr(item, "fixturenames", ()))
         if used & {"executed", "run_record"} and not item.get_closest_marker("notebook"):
@@ -88,11 +112,11 @@ def pytest_collection_modifyitems(session, config, items):
         if "browser" in used:
             item.add_marker(pytest.mark.browser)
     if config.option.notebook:
-        try:
-            wanted = {number_of(source) for source in select([config.option.notebook])}
-        except CourseError as error:
-            raise pytest.UsageError(str(error)) from None
-        read = [{n for m in item.iter_markers("notebook") for n in m.args} for item in items]
+        wanted = set(asked(config))
+        read = [
+            {named(name) for mark in item.iter_markers("notebook") for name in mark.args}
+            for item in items
+        ]
         left_out = [item for item, numbers in zip(items, read, strict=True) if not numbers & wanted]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
@@ -104,7 +128,7 @@ def executed():
 
     @cache
     def find(name: str) -> nbformat.NotebookNode:
-        (source,) = select([name])
+        source = named(name)
         nb = kept_run(source)
         if nb is None:
             reason = f"{source.stem} has not been executed as it is now; run `make test`."
@@ -121,8 +145,7 @@ def run_record(executed):
     @cache
     def find(name: str) -> list[dict]:
         executed(name)
-        (source,) = select([name])
-        return read_record(execute.store() / f"{source.stem}.jsonl")
+        return read_record(execute.store() / f"{named(name).stem}.jsonl")
 
     return find
 

@@ -23,7 +23,7 @@ print(pm.stats.summary(multilevel_idata, var_names=["alpha_bar", "sigma"]))
 
 @pytest.mark.compiles
 def test_the_multilevel_frogs_run_in_an_empty_script(tmp_path):
-    (source,) = select(["12"])
+    (source,) = select(["12-Multilevel_Models"])
     cells = [
         cell.source
         for cell in read_text(source.read_text(encoding="utf-8"), source).cells

@@ -9,7 +9,7 @@ import pytest
 from publish.files import ROOT, sources
 
 CLAIMS = [
-    pytest.param(path.stem, node.name, marks=pytest.mark.notebook(path.stem.split("-")[0]))
+    pytest.param(path.stem, node.name, marks=pytest.mark.notebook(path.stem))
     for path in sorted((ROOT / "tests" / "notebooks" / "claims").glob("*.py"))
     for node in ast.parse(path.read_text(encoding="utf-8")).body
     if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")

@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
-from collections import Counter
 
 import nbformat
 import pytest
 
-import utils
 from publish.checks import check_notebook
-from publish.files import (
-    ROOT,
-    course_facts,
-    figure_of,
-    orphans,
-    read_text,
-    role_of,
-    sources,
-    tidy,
-    why_stale,
-)
+from publish.files import ROOT, figure_of, orphans, role_of, sources, why_stale
+from publish.one import left_to_write, source_problems
 
 SOURCES = sources(ROOT)
 each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 each_run = pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(source.stem, marks=pytest.mark.notebook(source.stem.split("-")[0]))
-        for source in SOURCES
-    ],
+    [pytest.param(source.stem, marks=pytest.mark.notebook(source.stem)) for source in SOURCES],
 )
 
 
@@ -67,17 +52,10 @@ def test_executed_notebook_keeps_the_rules(name, executed):
 
 
 @each_source
-def test_source_says_what_it_is_about_and_may_take(source):
-    course_facts(read_text(source.read_text(encoding="utf-8"), source), source.name)
-
-
-@each_source
-def test_source_is_as_jupyterlab_saves_it(source):
-    text = source.read_text(encoding="utf-8")
-    assert tidy(text, source) == text, (
-        f"{source.name} would change on saving in JupyterLab; "
-        "run `.venv/bin/python -m publish.render --tidy`."
-    )
+def test_source_keeps_the_rules(source):
+    complain(source_problems(source))
+    lines = left_to_write(source)
+    assert not lines, f"{source.name} still says TODO, in the lines {lines}."
 
 
 @each_source
@@ -100,20 +78,10 @@ def test_each_figure_has_its_text_beside_it_once(source):
             assert figure["caption"] in texts[0].data["text/markdown"]
 
 
-def test_labels_are_unique_in_the_course():
-    labels = Counter()
-    for source in SOURCES:
-        for cell in stored(source).cells:
-            figure = figure_of(cell)
-            labels.update([figure["name"]] if figure else [])
-            if cell.cell_type == "markdown":
-                labels.update(re.findall(r"^\(([^()\s]+)\)=\s*$", cell.source, re.MULTILINE))
-    twice = [label for label, count in labels.items() if count > 1]
-    assert not twice, f"given more than once: {', '.join(twice)}; a label names one place."
-
-
 @each_source
 def test_the_runs_hold_the_notebook(source):
+    import utils  # takes seconds, which the tests of one notebook have no need of
+
     runs = json.loads((ROOT / "notebooks" / "runs.json").read_text(encoding="utf-8"))
     assert source.stem in runs, f"runs.json lacks {source.stem}; run `make render`."
     row = runs[source.stem]

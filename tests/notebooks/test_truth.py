@@ -10,12 +10,12 @@ import pytest
 from tests.frog_quadrature import SIGMAS, exact_fixed, exact_multilevel, exact_predator
 from tests.standard_errors import check, z_scores
 
-pytestmark = pytest.mark.notebook("12")
+pytestmark = pytest.mark.notebook("12-Multilevel_Models")
 
 
 @pytest.fixture(scope="module")
 def record(run_record):
-    return run_record("12")
+    return run_record("12-Multilevel_Models")
 
 
 def test_grids_are_fine_enough():

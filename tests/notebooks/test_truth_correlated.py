@@ -18,7 +18,7 @@ from rethinking.pairs import integrated_pair_log_likelihood
 from studies import correlation_study
 from tests.standard_errors import check
 
-notebook = pytest.mark.notebook("14")
+notebook = pytest.mark.notebook("14-Correlated_Features")
 DRAWS = 2500
 
 
@@ -173,7 +173,7 @@ FITS = {
 @notebook
 def test_posterior_means(run_record):
     """Every hyperparameter of every model with a closed likelihood, within Monte Carlo error."""
-    record, scores = run_record("14"), []
+    record, scores = run_record("14-Correlated_Features"), []
     for fit, (model, variables) in FITS.items():
         mean, error, _ = moments(*exact(model))
         for variable, places in variables.items():

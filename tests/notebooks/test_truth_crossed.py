@@ -13,7 +13,7 @@ import pytest
 import utils
 from tests.standard_errors import check
 
-pytestmark = pytest.mark.notebook("12f")
+pytestmark = pytest.mark.notebook("12f-Practical_Difficulties")
 
 
 def test_stories_and_people_against_pymcs_own_likelihood(run_record):
@@ -43,7 +43,7 @@ def test_stories_and_people_against_pymcs_own_likelihood(run_record):
     posterior = utils.fit(model, name="crossed, PyMC's", random_seed=98, tune=500)["posterior"]
     rows = {
         row["variable"]: row
-        for row in run_record("12f")
+        for row in run_record("12f-Practical_Difficulties")
         if row["kind"] == "estimate" and row["name"] == "crossed_idata"
     }
     assert set(posterior.data_vars) <= set(rows), f"the record has {set(rows)} only"

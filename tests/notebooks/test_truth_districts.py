@@ -16,7 +16,7 @@ from scipy import interpolate, special, stats
 
 from tests.standard_errors import FAMILY_WISE, check, z_scores
 
-pytestmark = pytest.mark.notebook("13")
+pytestmark = pytest.mark.notebook("13-Multilevel_Adventures")
 TAILS = (0.055, 0.945)  # of an 89% equal-tailed interval
 
 
@@ -152,7 +152,7 @@ HYPERPARAMETERS = {
 
 @pytest.fixture(scope="module")
 def record(run_record):
-    return run_record("13")
+    return run_record("13-Multilevel_Adventures")
 
 
 @pytest.mark.parametrize("model", MODELS)

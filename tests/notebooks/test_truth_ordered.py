@@ -14,7 +14,7 @@ import pytest
 from scipy import special
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 
-pytestmark = pytest.mark.notebook("11")
+pytestmark = pytest.mark.notebook("11-Ordered_Categories")
 SLOPES = ("beta_A", "beta_I", "beta_C")
 
 
@@ -28,7 +28,7 @@ def means(run_record):
     """Posterior means by name of the fit and variable."""
     return {
         (row["name"], row["variable"]): np.array(row["mean"])
-        for row in run_record("11")
+        for row in run_record("11-Ordered_Categories")
         if row["kind"] == "estimate"
     }
 

@@ -16,12 +16,12 @@ from tests.frog_quadrature import (
 )
 from tests.standard_errors import FAMILY_WISE, check, z_scores
 
-pytestmark = pytest.mark.notebook("12c")
+pytestmark = pytest.mark.notebook("12c-Scoring_Multilevel_Models")
 
 
 @pytest.fixture(scope="module")
 def record(run_record):
-    return run_record("12c")
+    return run_record("12c-Scoring_Multilevel_Models")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from scipy import optimize, special, stats
 import utils
 from tests.standard_errors import check
 
-pytestmark = pytest.mark.notebook("12b")
+pytestmark = pytest.mark.notebook("12b-What_Memory_Is_Worth")
 PROPOSALS = 20_000
 
 
@@ -146,7 +146,7 @@ class Posterior:
 
 @pytest.fixture(scope="module")
 def record(run_record):
-    return run_record("12b")
+    return run_record("12b-What_Memory_Is_Worth")
 
 
 def compare(record, name, truth, variables):

@@ -22,6 +22,9 @@ def test_three():
 
 def test_gone():
     gone
+
+def test_bare():
+    assert number == 4
 """
 
 
@@ -29,7 +32,8 @@ def test_each_claim_sees_the_names_of_the_notebook_and_is_counted(tmp_path):
     path, said, names = tmp_path / "01-Frogs.py", [], {"number": 2, "test_old": None}
     path.write_text(CLAIMS)
     with pytest.raises(
-        AssertionError, match=r"test_three: .*it is not three; test_gone: NameError"
+        AssertionError,
+        match=r"test_three: .*it is not three; test_gone: NameError.*assert number == 4",
     ):
         ask(str(path), names, lambda kind, name: said.append((kind, name)))
     assert said == [("asked", "test_two")]

@@ -1,19 +1,16 @@
-"""What the helpers left in the notebooks: no model without its formula, no bar half done."""
+"""What the helpers left in the runs: no fit without its formula, no bar half done."""
 
 import ast
 import re
 
-import numpy as np
 import pytest
 
 from publish.files import read_text, sources
+from publish.formulas import NO_FORMULA, calls, root
 
 each_source = pytest.mark.parametrize(
     "source",
-    [
-        pytest.param(source, marks=pytest.mark.notebook(source.stem.split("-")[0]))
-        for source in sources()
-    ],
+    [pytest.param(source, marks=pytest.mark.notebook(source.stem)) for source in sources()],
     ids=lambda path: path.stem,
 )
 
@@ -24,84 +21,6 @@ def code_of(text, source):
     return "\n".join(
         line for cell in cells for line in cell.splitlines() if line[:1] not in ("%", "!")
     )
-
-
-def calls(tree, *names):
-    return [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in names
-    ]
-
-
-def root(node):
-    """`size_models` of `size_models["size"]`, `build` of `build(2)`."""
-    while not isinstance(node, ast.Name):
-        node = node.func if isinstance(node, ast.Call) else node.value
-    return node.id
-
-
-#: A comment at a `with pm.Model()`, before its reason: wrong on purpose, or no formula can say it.
-NO_FORMULA = "# no formula:"
-
-
-def models_without_formula(code):
-    """Models, or functions that return them, which no later `show_formula` takes."""
-    tree = ast.parse(code)
-    functions = [f for f in tree.body if isinstance(f, ast.FunctionDef)]
-    shown = [
-        (root(call.args[0]), call.lineno)
-        for call in calls(tree, "show_formula", "utils.show_formula")
-    ]
-    lines = code.splitlines()
-    # every pm.Model(...) gets a name: by `with ... as`, or by `=`
-    made = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.With):
-            for item in node.items:
-                if isinstance(item.optional_vars, ast.Name):
-                    made[item.context_expr] = item.optional_vars.id
-        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            made[node.value] = node.targets[0].id
-    missing, builders = [], set()
-    for call in calls(tree, "pm.Model", "Model"):
-        if NO_FORMULA in lines[call.lineno - 1]:
-            continue
-        function = [f.name for f in functions if f.lineno <= call.lineno <= f.end_lineno]
-        if function:
-            builders.add(function[0])
-        elif call not in made:
-            missing.append("a model without a name")
-        else:
-            name = made[call]
-            again = [
-                n.lineno for n, other in made.items() if other == name and n.lineno > call.lineno
-            ]
-            end = min(again, default=np.inf)
-            if not any(shows == name and call.lineno < line <= end for shows, line in shown):
-                missing.append(name)
-    for builder in sorted(builders):
-        targets = {
-            root(target)
-            for node in tree.body
-            if isinstance(node, ast.Assign) and calls(node.value, builder)
-            for target in node.targets
-            if not isinstance(target, ast.Tuple)
-        } | {builder}
-        formulas = sum(name in targets for name, _ in shown)
-        # Without a condition it makes the same model of all data.
-        (body,) = (f for f in functions if f.name == builder)
-        varies = any(isinstance(node, ast.If | ast.IfExp) for node in ast.walk(body))
-        if formulas < (max(1, len(calls(tree, builder))) if varies else 1):
-            missing.append(f"{builder}()")
-    return missing
-
-
-@each_source
-def test_every_model_of_the_text_has_its_formula(source):
-    code = code_of(source.read_text(encoding="utf-8"), source)
-    missing = models_without_formula(code)
-    assert not missing, f"{source.name}: show_formula is never called for {', '.join(missing)}"
 
 
 def without_formula(records):
@@ -172,45 +91,6 @@ def test_every_plain_fit_is_in_the_run_record_and_its_model_has_a_formula(source
 def test_the_model_of_a_plain_fit_is_found():
     code = "with pm.Model() as m:\n    a = pm.sample()\nwith n:\n    b_idata = pm.sample(model=k)"
     assert plain_fits(code) == {"a": {"a", "m", None}, "b_idata": {"b_model", "k", "n"}}
-
-
-@pytest.mark.parametrize(
-    ("code", "missing"),
-    [
-        ("with pm.Model() as m:\n    pass\nshow_formula(m, '')", []),
-        ("with pm.Model(coords=c) as m:\n    pass\nutils.show_formula(m, '')", []),
-        ("with pm.Model() as m:\n    pass", ["m"]),
-        ("show_formula(m, '')\nwith pm.Model() as m:\n    pass", ["m"]),
-        ("with pm.Model() as m:\n    pass\nshow_formula(n, '')", ["m"]),
-        ("with pm.Model() as m:\n    pass\n" * 2 + "show_formula(m, '')", ["m"]),
-        ("with pm.Model() as m:\n    pass\nshow_formula(m, '')\n" * 2, []),
-        ("with pm.Model():\n    pass", ["a model without a name"]),
-        ("m = pm.Model()\nshow_formula(m, '')", []),
-        ("m = pm.Model()", ["m"]),
-        ("f(pm.Model())", ["a model without a name"]),
-        ("def f():\n    with pm.Model() as m:\n        pass\n    return m", ["f()"]),
-        ("def f():\n    return pm.Model()\nm = f()\nshow_formula(m, '')", []),
-        ("def f():\n    return pm.Model()\nshow_formula(f(), '')", []),
-        ("def f():\n    return pm.Model()\nm = f()", ["f()"]),
-        (
-            "def f():\n    return pm.Model()\nm, n = {}, {1: f(1)}\nshow_formula(f(1), '')",
-            [],
-        ),
-        ("with pm.Model() as m:  # no formula: wrong\n    pass", []),
-        (
-            "def f(a):\n    return pm.Model() if a else n\nm = {1: f(1), 2: f(2)}\n"
-            "show_formula(m[1], '')",
-            ["f()"],
-        ),
-        (
-            "def f():\n    return pm.Model()\nm = {1: f(1), 2: f(2)}\n"
-            "show_formula(m[1], '')\nshow_formula(m[2], '')",
-            [],
-        ),
-    ],
-)
-def test_models_without_formula_are_found(code, missing):
-    assert models_without_formula(code) == missing
 
 
 def test_fits_without_formula_are_found():

@@ -42,7 +42,7 @@ def stored():
 
 @pytest.fixture(scope="module")
 def record(run_record):
-    return run_record("12d")
+    return run_record("12d-Random_Confounds")
 
 
 # --- 1. The five posteriors by another sampler ------------------------------------------------
@@ -112,7 +112,7 @@ def other_draws(name):
     return draws
 
 
-@pytest.mark.notebook("12d")
+@pytest.mark.notebook("12d-Random_Confounds")
 @pytest.mark.compiles
 @pytest.mark.parametrize("name", ["naive", "fixed effects", "multilevel", "Mundlak", "latent"])
 def test_posterior_by_another_sampler(record, name):
@@ -197,7 +197,7 @@ def test_a_few_fits_again():
     check(np.array(z), "fits of the study, made again")
 
 
-@pytest.mark.notebook("12d")
+@pytest.mark.notebook("12d-Random_Confounds")
 def test_claims_of_the_text_recompute(record):
     """Bias, coverage and paired differences that the text states, from the table alone."""
     results, _, _ = stored()

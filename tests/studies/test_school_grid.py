@@ -129,7 +129,7 @@ def test_unknown_sizes_are_named(grid):
         grid.posterior([school_of([5, 7], [1, 1])])
 
 
-@pytest.mark.notebook("12a")
+@pytest.mark.notebook("12a-Simulating_Pooling_and_Shrinkage")
 def test_the_fit_of_the_deep_dive(run_record, grid):
     """The one school of the notebook, with the textbook model and sampled, against the grid."""
     rng = np.random.default_rng(28)
@@ -139,5 +139,5 @@ def test_the_fit_of_the_deep_dive(run_record, grid):
     found = grid.posterior([school]).isel(school=0)
     exact = {name: float(found[f"{name}_mean"]) for name in ("alpha_bar", "sigma")}
     exact |= {"p": found["p_mean"].to_numpy(), "alpha": found["alpha_mean"].to_numpy()}
-    record = run_record("12a")
+    record = run_record("12a-Simulating_Pooling_and_Shrinkage")
     check(z_scores(record, "school_idata", exact, exact), "school")

@@ -7,7 +7,7 @@ import pytest
 from studies import survey_coverage as study
 from studies.pool import StudyError
 
-pytestmark = pytest.mark.notebook("13")
+pytestmark = pytest.mark.notebook("13-Multilevel_Adventures")
 
 
 def test_stored_result_belongs_to_the_code():

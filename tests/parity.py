@@ -167,7 +167,9 @@ def frogs(found: dict, *names: str) -> dict:
 
 def confounds(number: str, data: dict, fits: dict[str, str]) -> Iterator[Row]:
     for kind, fit in fits.items():
-        yield from compare(number, fit, exact.confounded(data, kind), IMPORTANCE, label=kind)
+        yield from compare(
+            number, fit, exact.confounded(data, kind), IMPORTANCE, label=f"confound, {kind}"
+        )
 
 
 def lecture_12() -> Iterator[Row]:

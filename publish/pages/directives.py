@@ -1,9 +1,12 @@
 """What the pages need beyond MyST-NB.
 
-`post` blocks, figures numbered as in the notebooks, and tables of prose that a phone can show.
+`post` blocks, figures numbered as in the notebooks, checks that do not interrupt, and tables of
+prose that a phone can show.
 """
 
 from __future__ import annotations
+
+import re
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -19,6 +22,9 @@ from publish.pages.address import launch_links
 from publish.pages.text import escape
 
 PROSE = 40  # characters in a cell, from which on a table is read rather than looked up
+
+# What a check prints where nothing is wrong: claims, the convergence gate, counted fits.
+PASSED = re.compile(r"✓ |\w+ converged: |\d+ of \d+ ")
 
 # Coloured as the text around them; operators, too, of which there are thousands.
 PLAIN = {Name, Name.Namespace, Operator, Punctuation, Whitespace}
@@ -79,6 +85,23 @@ def label_cells(app: Sphinx, doctree: nodes.document, docname: str) -> None:
                     cell.insert(0, nodes.inline("", title, classes=["cell-label"]))
 
 
+def quiet_checks(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Set what a passed check says as a small line, below the code or the text it belongs to."""
+    for node in list(doctree.findall(lambda n: isinstance(n, nodes.paragraph | nodes.literal_block))):
+        if PASSED.match(node.astext()):
+            if isinstance(node, nodes.literal_block):
+                said = nodes.paragraph("", node.astext())
+                node.replace_self(said)
+                node = said
+            node["classes"].append("check")
+
+
+def name_folds(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
+    """Let a fold be read aloud by what stands on it, and not all alike."""
+    if "body" in context:
+        context["body"] = context["body"].replace(' aria-label="Toggle hidden content"', "")
+
+
 def setup(app: Sphinx) -> dict[str, object]:
     """Register with Sphinx."""
     app.add_config_value("course_repository", None, "env", (str, type(None)))
@@ -90,4 +113,6 @@ def setup(app: Sphinx) -> dict[str, object]:
     # After Sphinx itself has numbered them, which it does at the same event.
     app.connect("env-get-updated", number_by_lecture, priority=900)
     app.connect("doctree-resolved", label_cells)
+    app.connect("doctree-resolved", quiet_checks)
+    app.connect("html-page-context", name_folds)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -23,8 +23,11 @@ from publish.pages.text import escape
 
 PROSE = 40  # characters in a cell, from which on a table is read rather than looked up
 
-# What a check prints where nothing is wrong: claims, the convergence gate, counted fits.
-PASSED = re.compile(r"✓ |\w+ converged: |\d+ of \d+ ")
+# What is printed where nothing is wrong: by the convergence gate, of counted fits; by a claim.
+PASSED = {
+    nodes.literal_block: re.compile(r"\w+ converged: |\d+ of \d+ "),
+    nodes.paragraph: re.compile("✓ "),
+}
 
 # Coloured as the text around them; operators, too, of which there are thousands.
 PLAIN = {Name, Name.Namespace, Operator, Punctuation, Whitespace}
@@ -87,13 +90,10 @@ def label_cells(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 def quiet_checks(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Set what a passed check says as a small line, below the code or the text it belongs to."""
-    for node in list(doctree.findall(lambda n: isinstance(n, nodes.paragraph | nodes.literal_block))):
-        if PASSED.match(node.astext()):
-            if isinstance(node, nodes.literal_block):
-                said = nodes.paragraph("", node.astext())
-                node.replace_self(said)
-                node = said
-            node["classes"].append("check")
+    for kind, said in PASSED.items():
+        for node in list(doctree.findall(kind)):
+            if said.match(text := node.astext()):
+                node.replace_self(nodes.paragraph("", text, classes=["check"]))
 
 
 def name_folds(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:

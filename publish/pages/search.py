@@ -50,7 +50,7 @@ def sections_of(doctree: nodes.document) -> list[Section]:
         elif isinstance(node, addnodes.desc) and node[0]["ids"]:
             inside = Section(node[0]["ids"][0], node[0]["fullname"])
             found.append(inside)
-        elif isinstance(node, SKIPPED) or SKIPPED_CLASSES & set(getattr(node, "attributes", {}).get("classes", ())):
+        elif isinstance(node, SKIPPED) or SKIPPED_CLASSES.intersection(classes_of(node)):
             return
         elif isinstance(node, nodes.literal_block):
             inside.names.update(NAME.findall(node.astext()))
@@ -67,8 +67,13 @@ def sections_of(doctree: nodes.document) -> list[Section]:
     return found[1:]
 
 
+def classes_of(node: nodes.Node) -> list[str]:
+    """Return a node's classes; a piece of text has none."""
+    return node["classes"] if isinstance(node, nodes.Element) else []
+
+
 def is_term(node: nodes.Node) -> bool:
-    """Whether a text speaks of this as a term, or a helper: where it does, it tends to explain it."""
+    """Whether a text marks this as a term, or names a helper: there it tends to be explained."""
     helper = isinstance(node, nodes.literal) and node.astext().startswith("utils.")
     return helper or isinstance(node, nodes.emphasis | nodes.strong)
 

@@ -34,10 +34,19 @@ PLAIN = {Name, Name.Namespace, Operator, Punctuation, Whitespace}
 
 
 class LightFormatter(HtmlFormatter):
-    """Code without a tag around each word that has no colour of its own: half of a page."""
+    """Code without a tag around each word that has no colour of its own: half of a page.
+
+    Each line has one, by which what does not fit on it hangs below its own beginning.
+    """
 
     def _get_css_classes(self, ttype):
         return "" if ttype in PLAIN else super()._get_css_classes(ttype)
+
+    def _format_lines(self, tokensource):
+        for is_code, line in super()._format_lines(tokensource):
+            deep = len(re.match(r"(?:<[^>]*>)*( *)", line)[1])
+            hang = f' style="--hang: {deep + 4}ch"' if deep else ""
+            yield is_code, f'<span class="line"{hang}>{line}</span>' if is_code else line
 
 
 class Post(SphinxDirective):

@@ -58,9 +58,15 @@ CODE = """() => {
   const bad = [...document.querySelectorAll(".copybtn")].filter(button => {
     if (getComputedStyle(button).opacity < 1 || !button.checkVisibility()) return true;
     const box = button.getBoundingClientRect(), code = document.createRange();
-    code.selectNodeContents(button.previousElementSibling);
-    return [...code.getClientRects()].some(r => r.width && r.right > box.left && r.left < box.right
-      && r.bottom > box.top && r.top < box.bottom);
+    const words = document.createTreeWalker(button.previousElementSibling, NodeFilter.SHOW_TEXT);
+    while (words.nextNode()) {
+      code.selectNode(words.currentNode);
+      for (const r of code.getClientRects()) {
+        if (r.top > box.bottom) return false;
+        if (r.width && r.right > box.left && r.left < box.right && r.bottom > box.top) return true;
+      }
+    }
+    return false;
   });
   return [...cut.map(p => `code is cut: ${p.textContent.trim().slice(0, 80)}`),
     ...bad.map(b => `copy button hidden or on code: ${b.dataset.clipboardTarget}`)];
@@ -305,7 +311,7 @@ def test_search_leads_to_the_section_of_a_lecture(browser, out, pages):
     page.goto((out / "search.html").as_uri() + "?q=xyzzyplugh")
     assert "xyzzyplugh" in page.locator("#search-status").inner_text()
     assert page.locator("#search-results li").count() == 0
-    # Had lectures the weight of the other pages and these theirs, the helper's entry would be first.
+    # Had lectures the weight of other pages, and these theirs, the helper's entry would be first.
     index = (out / "sections.js").read_text("utf-8")
     index = re.sub(r'\[([02]),"', lambda rank: f'[{2 - int(rank[1])},"', index)
     page.route("**/sections.js", lambda route: route.fulfill(body=index))

@@ -391,7 +391,7 @@ def test_what_is_folded_opens_by_keyboard(browser, out):
     assert opened
 
 
-CELL = f"<div class='highlight'><pre>{'code ' * 99}</pre></div>"
+CELL = f"<div class='highlight'><pre>{'code' * 99}</pre></div>"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ They need no network: mathematics, fonts and scripts lie beside them.
 from __future__ import annotations
 
 import argparse
+import html
 import json
 import os
 import re
@@ -85,15 +86,20 @@ def page_of(nb: NotebookNode, folder: Path) -> NotebookNode:
     return nb
 
 
-def with_scopes(html: str) -> str:
+def with_scopes(table: str) -> str:
     """Return a table of pandas with headers that say what they head; its corners head nothing."""
-    soup = BeautifulSoup(html, "html.parser")
+    soup = BeautifulSoup(table, "html.parser")
     for cell in soup.find_all("th"):
         if not cell.get_text(strip=True):
             cell.name = "td"
             continue
         group = "group" if cell.get("colspan") or cell.get("rowspan") else ""
         cell["scope"] = ("col" if cell.find_parent("thead") else "row") + group
+        # A name may break there, so that its column need not be wider than its numbers.
+        for text in cell.find_all(string=re.compile("_")):
+            text.replace_with(
+                BeautifulSoup(html.escape(text).replace("_", "_<wbr>"), "html.parser")
+            )
     return str(soup)
 
 

@@ -20,6 +20,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx-mathjax-offline",
     "publish.pages.directives",
+    "publish.pages.search",
 ]
 exclude_patterns = ["download/**"]
 
@@ -64,11 +65,13 @@ html_show_sourcelink = False
 html_show_sphinx = False
 html_copy_source = False
 html_use_index = False
-# A browser does not let a page that was opened as a file read the others for an excerpt.
-html_show_search_summary = False
+html_additional_pages = {"search": "search.html"}
 html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,
+    "search_bar_text": "Search the course",
+    # It would say the title, which stands below it.
+    "article_header_start": [],
     "navbar_align": "left",
     "navbar_center": ["course-nav"],
     "footer_start": ["copyright"],

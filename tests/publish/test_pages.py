@@ -50,6 +50,39 @@ PAINTED = """() => Promise.race([
   }).observe({type: "paint", buffered: true})),
   new Promise(done => setTimeout(() => done(Infinity), 5000)),
 ])"""
+# Folds are opened: what is in a closed one has no size.
+CODE = """() => {
+  for (const fold of document.querySelectorAll("details")) fold.open = true;
+  const cut = [...document.querySelectorAll("article pre")]
+    .filter(p => p.scrollWidth > p.clientWidth);
+  const bad = [...document.querySelectorAll(".copybtn")].filter(button => {
+    if (getComputedStyle(button).opacity < 1 || !button.checkVisibility()) return true;
+    const box = button.getBoundingClientRect(), code = document.createRange();
+    const words = document.createTreeWalker(button.previousElementSibling, NodeFilter.SHOW_TEXT);
+    while (words.nextNode()) {
+      code.selectNode(words.currentNode);
+      for (const r of code.getClientRects()) {
+        if (r.top > box.bottom) return false;
+        if (r.width && r.right > box.left && r.left < box.right && r.bottom > box.top) return true;
+      }
+    }
+    return false;
+  });
+  return [...cut.map(p => `code is cut: ${p.textContent.trim().slice(0, 80)}`),
+    ...bad.map(b => `copy button hidden or on code: ${b.dataset.clipboardTarget}`)];
+}"""
+# Whether the list of contents shows the section at a third of the window as the reader's.
+FOLLOWS = """() => {
+  const box = document.querySelector(".bd-sidebar-secondary").getBoundingClientRect();
+  const links = [...document.querySelectorAll(".bd-sidebar-secondary nav a")];
+  const marked = links.findIndex(link => link.hasAttribute("aria-current"));
+  if (marked < 0) return false;
+  const place = links[marked].getBoundingClientRect();
+  const top = index => document.getElementById(decodeURIComponent(links[index].hash.slice(1)))
+    .getBoundingClientRect().top / innerHeight;
+  return place.top >= box.top && place.bottom <= Math.min(box.bottom, innerHeight)
+    && top(marked) < 0.35 && top(marked + 1) > 0.25;
+}"""
 BROKEN_LINKS = """() => [...document.querySelectorAll("a[href^='#']")].filter(a => {
   const name = decodeURIComponent(a.getAttribute("href").slice(1));
   return name && !document.getElementById(name);
@@ -116,6 +149,7 @@ def visit(browser, path: Path, mode: str, width: int, axe: str | None = None) ->
             version = page.evaluate("axe.version")
             assert tuple(map(int, version.split(".")[:2])) >= AXE_OLDEST, f"axe-core {version}"
             seen.problems += page.evaluate(AXE_RUN)
+        seen.problems += page.evaluate(CODE)
     finally:
         context.close()
     return seen
@@ -244,19 +278,89 @@ def luminance(color):
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def test_search_finds_a_page_from_disk(browser, out):
+SEARCHED = [
+    "shrinkage",
+    "partial pooling",
+    "leave-one-out",
+    "LKJ",
+    "non-centred",
+    "check_convergence",
+]
+
+
+def first_found(page, out, words):
+    """Search on the page, opened from disk; return the best result's link and excerpt."""
+    page.goto(f"{(out / 'search.html').as_uri()}?q={words}")
+    found = page.locator("#search-results li").first
+    return found.locator("a").get_attribute("href"), found.locator("p")
+
+
+def test_search_leads_to_the_section_of_a_lecture(browser, out, pages):
     context = browser.new_context(offline=True)
     page = context.new_page()
-    page.goto((out / "search.html").as_uri() + "?q=shrinkage")
-    found = page.locator("#search-results li a")
-    found.first.wait_for()
-    links = found.evaluate_all("all => all.map(a => a.getAttribute('href').split(/[?#]/)[0])")
-    assert any(link[0].isdigit() for link in links), "a lecture says it"
+    for words in SEARCHED:
+        link, excerpt = first_found(page, out, words)
+        file, _, anchor = link.partition("#")
+        assert file[0].isdigit(), f"{words}: {link}"
+        assert pages[file].find(id=anchor), f"{words}: {link}"
+        marked = excerpt.locator("mark").all_inner_texts()
+        assert marked, f"{words}: {excerpt.inner_text()}"
+        assert words[:3].lower() in [word[:3].lower() for word in marked], f"{words}: {marked}"
+    # American spelling
+    assert first_found(page, out, "non-centered")[0] == first_found(page, out, "non-centred")[0]
     page.goto((out / "search.html").as_uri() + "?q=xyzzyplugh")
-    page.locator("#search-results p").first.wait_for()
-    page.wait_for_function("document.querySelector('#search-results').innerText.length > 30")
-    assert found.count() == 0
+    assert "xyzzyplugh" in page.locator("#search-status").inner_text()
+    assert page.locator("#search-results li").count() == 0
+    # Had lectures the weight of other pages, and these theirs, the helper's entry would be first.
+    index = (out / "sections.js").read_text("utf-8")
+    index = re.sub(r'\[([02]),"', lambda rank: f'[{2 - int(rank[1])},"', index)
+    page.route("**/sections.js", lambda route: route.fulfill(body=index))
+    assert first_found(page, out, "check_convergence")[0].startswith("helpers.html#")
     context.close()
+
+
+def test_the_list_of_contents_follows_the_reader(browser, out):
+    page = browser.new_page(viewport={"width": WIDE, "height": 900})
+    scroll = "part => scrollTo(0, part * document.documentElement.scrollHeight)"
+    page.goto((out / "helpers.html").as_uri())
+    for part in (0.1, 0.5, 0.9, 0.49):
+        page.evaluate(scroll, part)
+        page.wait_for_function(FOLLOWS, timeout=5000)
+    # The theme's own mark stays where a heading last passed, and out of sight.
+    page.route("**/course.js*", lambda route: route.abort())
+    page.reload()
+    page.evaluate(scroll, 0.5)
+    page.wait_for_timeout(300)
+    assert not page.evaluate(FOLLOWS)
+    page.close()
+
+
+def test_the_menu_of_a_phone_lists_the_lectures(browser, out):
+    page = browser.new_page(viewport={"width": PHONE, "height": 800})
+    here = sources()[-1].stem
+    page.goto((out / f"{here}.html").as_uri())
+    menu = page.locator(".bd-sidebar-primary nav a")
+    assert not any(link.is_visible() for link in menu.all()), "the menu is open"
+    page.locator(".primary-toggle").click()
+    menu.first.wait_for()
+    names = menu.evaluate_all("all => all.map(a => a.pathname.split('/').pop())")
+    assert {f"{source.stem}.html" for source in sources()} < set(names)
+    current = page.locator(".bd-sidebar-primary nav a[aria-current=page]")
+    assert current.evaluate_all("all => all.map(a => a.pathname.split('/').pop())") == [
+        f"{here}.html"
+    ]
+    page.close()
+
+
+def test_checks_and_folds_do_not_interrupt(pages):
+    checks = 0
+    for name, page in pages.items():
+        checks += len(page.select("p.check"))
+        for said in page.select(".cell_output p:not(.check), .cell_output pre"):
+            assert not re.match(r"✓|\w+ converged: ", said.get_text()), f"{name}: {said}"
+        for summary in page.select("article summary"):
+            assert not summary.get("aria-label"), f"{name}: folds that are read aloud alike"
+    assert checks
 
 
 def test_what_is_folded_opens_by_keyboard(browser, out):
@@ -287,6 +391,9 @@ def test_what_is_folded_opens_by_keyboard(browser, out):
     assert opened
 
 
+CELL = f"<div class='highlight'><pre>{'code' * 99}</pre></div>"
+
+
 @pytest.mark.parametrize(
     ("planted", "message"),
     [
@@ -300,6 +407,9 @@ def test_what_is_folded_opens_by_keyboard(browser, out):
         ("<script>console.error('so')</script>", "console: so"),
         ("<div style='width: 2000px'>wide</div>", "scrolls sideways"),
         ("<p style='color: #999; background: #aaa'>pale</p>", "color-contrast"),
+        (f"<pre style='white-space: pre; overflow: auto'>{'long ' * 99}</pre>", "code is cut"),
+        ("<style>.copybtn { opacity: 0 !important }</style>" + CELL, "copy button hidden"),
+        ("<style>pre::before { content: none !important }</style>" + CELL, "copy button hidden"),
     ],
 )
 def test_what_is_planted_is_found(browser, out, axe, planted, message):

@@ -54,6 +54,10 @@ FOLDS = {
     "hide-cell": {"outputs_hidden": True, "source_hidden": True},
 }
 
+# What the first page says of a notebook beside what it is about: the lecture of 2023, the edition
+# of 2026, the place in the book, and what a reader needs.
+PLACE = ("lecture", "edition", "book", "needs")
+
 # Left in a notebook by whoever opened or ran it; no part of the course.
 PASSING_CELL_METADATA = ("collapsed", "scrolled", "trusted", "execution", "ExecuteTime")
 
@@ -118,7 +122,10 @@ def tidy(text: str, source: Path) -> str:
 
 
 def course_facts(nb: NotebookNode, name: str = "The notebook") -> dict:
-    """Return what the front matter says of a notebook: ``about``, ``seconds``, ``memory_mb``."""
+    """Return what the front matter says of a notebook: ``about``, ``seconds``, ``memory_mb``.
+
+    And, where they are given, those of `PLACE`, which say where it belongs.
+    """
     facts = nb.metadata.get("course") or {}
     about = " ".join(str(facts.get("about") or "").split())
     budget = {field: facts.get(field) for field in ("seconds", "memory_mb")}
@@ -133,7 +140,8 @@ def course_facts(nb: NotebookNode, name: str = "The notebook") -> dict:
             f"{name} has no budget; write course: seconds: and memory_mb:, both above 0, in its "
             "front matter."
         )
-    return {"about": about, **budget}
+    place_of = {field: " ".join(str(facts[field]).split()) for field in PLACE if field in facts}
+    return {"about": about, **budget, **place_of}
 
 
 def code_trees(nb: NotebookNode) -> Iterator[tuple[int, ast.Module]]:

@@ -121,7 +121,7 @@ def assemble(notebooks: Path, target: Path, root: Path = ROOT) -> None:
         shutil.copy(source, target / "download")
         nb = nbformat.read(path, as_version=4)
         facts = course_facts(read_text(source.read_text(encoding="utf-8"), source), path.stem)
-        lectures.append(Lecture(path.stem, nb, facts["about"], runs.get(path.stem)))
+        lectures.append(Lecture(path.stem, nb, facts, runs.get(path.stem)))
     front = text_of("publish/pages/index.md")
     samplers = text_of("publish/pages/samplers.md")
     pages = {

@@ -23,9 +23,14 @@ from nbformat import NotebookNode
 from PIL import Image
 
 from publish.files import CourseError, figure_of, image_type
+from publish.measure import measure
 from publish.pages.address import launch_links
 
 FILL = re.compile(r"^<!-- fill: (\w+)(?: ([\w-]+))? -->$", re.MULTILINE)
+TO_NOTEBOOK = re.compile(r"\[([^]]+)\]\(([\w-]+)\.ipynb(?:#[\w-]+)?\)")
+
+# What kinds of notebook there are, as the menu names them, in its order.
+GROUPS = ("Start here", "Lectures", "Deep dives")
 
 # The columns of the status page, and what they mean.
 FITS = {
@@ -52,10 +57,11 @@ class Lecture:
 
     name: str  # of its file, without the ending
     nb: NotebookNode
-    about: str  # from its front matter
+    facts: dict  # from its front matter, see `course_facts`
     run: dict | None  # its row of notebooks/runs.json
     title: str = ""
     level: str = ""
+    reading: float = 0.0  # minutes
 
     def __post_init__(self) -> None:
         tokens = MarkdownIt().use(colon_fence_plugin).parse(self.nb.cells[0].source)
@@ -63,11 +69,14 @@ class Lecture:
         (post,) = [token for token in tokens if token.info.startswith("{post}")]
         options = dict(line[1:].split(": ", 1) for line in post.content.splitlines())
         self.level = options["category"]
+        self.reading = measure(self.nb, "")["minutes"]
 
     @property
-    def is_dive(self) -> bool:
-        """Whether it is a deep dive, which has a letter after the number of its lecture."""
-        return re.match(r"\d+[a-z]-", self.name) is not None
+    def group(self) -> str:
+        """Which of `GROUPS` it is; a deep dive has a letter after the number of its lecture."""
+        if self.name.startswith("00-"):
+            return "Start here"
+        return "Deep dives" if re.match(r"\d+[a-z]-", self.name) else "Lectures"
 
     @property
     def link(self) -> str:
@@ -81,13 +90,16 @@ class Lecture:
 def front_page(template: str, lectures: list[Lecture], folder: Path, address: str | None) -> str:
     """Return the first page with its blanks filled, each a comment ``<!-- fill: ... -->``.
 
-    Its picture is written into the folder.
+    Its picture is written into the folder. A link to a notebook that is not built here is left out.
     """
+    built = {one.name for one in lectures}
 
     def fill(found: re.Match) -> str:
         kind, name = found.groups()
-        if kind in {"lectures", "dives"}:
-            return lecture_table(lectures, dives=kind == "dives")
+        if kind == "lectures":
+            return lecture_table(lectures)
+        if kind == "dives":
+            return dive_table(lectures)
         if kind == "contents":
             return contents(lectures)
         if kind == "figure":
@@ -99,18 +111,18 @@ def front_page(template: str, lectures: list[Lecture], folder: Path, address: st
             "dives, contents or launch."
         )
 
-    return FILL.sub(fill, template)
+    text = TO_NOTEBOOK.sub(lambda link: link[0] if link[2] in built else link[1], template)
+    return FILL.sub(fill, text)
 
 
 def contents(lectures: list[Lecture]) -> str:
-    """Return the menu: the lectures, then the deep dives, if there are any."""
-    groups = {"Lectures": False, "Deep dives": True}
+    """Return the menu: the notebooks by group."""
     trees = []
-    for caption, dives in groups.items():
-        names = [one.name for one in lectures if one.is_dive == dives]
+    for group in GROUPS:
+        names = [one.name for one in lectures if one.group == group]
         lines = [
             "```{toctree}",
-            f":caption: {caption}",
+            f":caption: {group}",
             ":hidden:",
             ":maxdepth: 1",
             "",
@@ -121,20 +133,42 @@ def contents(lectures: list[Lecture]) -> str:
     return "\n\n".join(trees)
 
 
-def lecture_table(lectures: list[Lecture], *, dives: bool = False) -> str:
-    """Return the lectures, or the deep dives, as a table in Markdown."""
-    rows = []
-    for one in lectures:
-        if one.is_dive != dives:
-            continue
-        run = one.run
-        took = [minutes(run["seconds"]["total"]), f"{run['fits']:,}"] if run else ["", ""]
-        rows.append([one.link, escape(one.about), escape(one.level), *took])
-    return table(
-        ["deep dive" if dives else "lecture", "what it is about", "level", "run time", "fits"],
-        rows,
-        right=2,
-    )
+def lecture_table(lectures: list[Lecture]) -> str:
+    """Return the path through the lectures as a table in Markdown."""
+    head = ["lecture", "what it is about", "lecture of 2023", "edition of 2026", "book"]
+    rows = [
+        [
+            one.link,
+            escape(one.facts["about"]),
+            *_said(one, "lecture", "edition", "book"),
+            *_cost(one),
+        ]
+        for one in lectures
+        if one.group == "Lectures"
+    ]
+    return table([*head, *COST], rows, right=0)
+
+
+def dive_table(lectures: list[Lecture]) -> str:
+    """Return the deep dives as a table in Markdown."""
+    rows = [
+        [one.link, escape(one.facts["about"]), *_cost(one)]
+        for one in lectures
+        if one.group == "Deep dives"
+    ]
+    return table(["deep dive", "what it is about", *COST], rows, right=0)
+
+
+COST = ["what you need", "to read", "to run"]
+
+
+def _cost(one: Lecture) -> list[str]:
+    took = minutes(one.run["seconds"]["total"]) if one.run else ""
+    return [*_said(one, "needs"), minutes(60 * one.reading), took]
+
+
+def _said(one: Lecture, *fields: str) -> list[str]:
+    return [escape(one.facts.get(field, "")) for field in fields]
 
 
 def minutes(seconds: float) -> str:

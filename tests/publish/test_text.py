@@ -12,6 +12,7 @@ from bs4 import BeautifulSoup
 from markdown_it import MarkdownIt
 
 from publish.files import ROOT, CourseError, course_facts, read_text, sources
+from publish.measure import measure
 from publish.pages import text as pages
 from publish.pages.address import launch_links
 from publish.pages.helpers import helpers_page
@@ -29,8 +30,8 @@ def lectures():
     found = []
     for source in sources():
         nb = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
-        about = course_facts(read_text(source.read_text("utf-8"), source))["about"]
-        found.append(Lecture(source.stem, nb, about, RUNS[source.stem]))
+        facts = course_facts(read_text(source.read_text("utf-8"), source))
+        found.append(Lecture(source.stem, nb, facts, RUNS[source.stem]))
     return found
 
 
@@ -44,22 +45,59 @@ def rows_of(text, section=None):
 
 
 def test_the_first_page_shows_each_lecture_and_each_deep_dive(lectures):
-    new = [*lectures, Lecture("99-New", lectures[0].nb, "New.", None)]
-    dives = rows_of(pages.lecture_table(new, dives=True))
-    rows = rows_of(pages.lecture_table(new))
-    assert [row["deep dive"] for row in dives] == [one.title for one in lectures if one.is_dive]
-    for one, row in zip((one for one in lectures if not one.is_dive), rows, strict=False):
-        assert row["lecture"] == one.title and row["what it is about"] == one.about
-        text = (ROOT / "notebooks" / f"{one.name}.md").read_text(encoding="utf-8")
-        assert row["level"] == re.search(r"^:category: (.+)$", text, re.MULTILINE)[1]
-        assert row["fits"] == f"{RUNS[one.name]['fits']:,}"
-        assert row["run time"] == minutes(RUNS[one.name]["seconds"]["total"])
-    assert rows[-1]["fits"] == rows[-1]["run time"] == ""
+    new = Lecture("99-New", lectures[0].nb, {"about": "New."}, None)
+    titles = {"lecture": "lecture of 2023", "edition": "edition of 2026"}
+    titles |= {"book": "book", "needs": "what you need"}
+    tables = {
+        "Lectures": ("lecture", pages.lecture_table([*lectures, new]), titles),
+        "Deep dives": ("deep dive", pages.dive_table(lectures), {"needs": "what you need"}),
+    }
+    for group, (first, text, said) in tables.items():
+        rows = rows_of(text)
+        shown = [one for one in [*lectures, new] if one.group == group]
+        assert [row[first] for row in rows] == [one.title for one in shown]
+        for one, row in zip(shown, rows, strict=True):
+            assert row["what it is about"] == one.facts["about"]
+            assert row["to run"] == (minutes(one.run["seconds"]["total"]) if one.run else "")
+            assert {field: row[title] for field, title in said.items()} == {
+                field: one.facts.get(field, "") for field in said
+            }
+            if one is not new:
+                assert all(one.facts.get(field) for field in said), f"{one.name}: say {[*said]}"
+
+
+def test_time_to_read_is_that_of_words_and_shown_lines(lectures):
+    (one,) = [one for one in lectures if one.name.startswith("12-")]
+    text = (ROOT / "notebooks" / f"{one.name}.md").read_text("utf-8")
+    measured = measure(read_text(text, ROOT / "notebooks" / f"{one.name}.md"), text)["minutes"]
+    (row,) = rows_of(pages.lecture_table([one]))
+    assert row["to read"] == minutes(60 * measured) and measured > 10
+
+
+def test_the_menu_has_each_notebook_in_its_group(lectures):
+    start = Lecture("00-Start", lectures[0].nb, {}, None)
+    others = [one for one in lectures if one.group != "Start here"]
+    trees = re.findall(
+        r":caption: (.+)\n(?::.+\n)*\n((?:.+\n)+?)```", pages.contents([*others, start])
+    )
+    menu = {caption: names.split() for caption, names in trees}
+    dives = [one.name for one in others if re.match(r"\d+[a-z]", one.name)]
+    assert list(menu) == ["Start here", "Lectures", "Deep dives"]
+    assert menu["Start here"] == ["00-Start"] and menu["Deep dives"] == dives
+    assert menu["Lectures"] == [one.name for one in others if one.name not in dives]
+
+
+def test_the_first_page_links_only_to_notebooks_that_are_built(lectures, tmp_path):
+    text = "See [one](12-Multilevel_Models.ipynb#data), [two](98-No.ipynb), [three](status).\n"
+    shown = pages.front_page(text, lectures, tmp_path, None)
+    assert shown == text.replace("[two](98-No.ipynb)", "two")
 
 
 def test_the_first_page_types_no_computed_number():
     text = re.sub(r"```\{toctree\}.*?```", "", pages.FILL.sub("", INDEX), flags=re.DOTALL)
-    assert re.findall(r"\b\d[\d.,]*\b", text.replace("(2023)", "")) == []
+    # The numbers of editions and of versions that a reader knows are no results.
+    text = re.sub(r"\(2023\)|PyMC 5|ArviZ 0\.x|\]\([^)]*\)", "", text)
+    assert re.findall(r"\b\d[\d.,]*\b", text) == []
 
 
 def test_a_blank_that_nothing_fills_is_named(tmp_path):
@@ -96,7 +134,7 @@ def test_the_status_page_shows_the_runs(lectures):
 def test_runs_on_different_machines_are_told_apart(lectures):
     one = lectures[0]
     run = one.run | {"cores": 1, "packages": {"pymc": "5"}, "worst_rhat": None, "least_ess": None}
-    page = status_page([one, Lecture("other", one.nb, "", run), Lecture("new", one.nb, "", None)])
+    page = status_page([one, Lecture("other", one.nb, {}, run), Lecture("new", one.nb, {}, None)])
     assert f"- [{one.title}](other): {escape(run['system'])}, cores: 1; " in page
     assert "pymc 5\n" in page and f"pymc {one.run['packages']['pymc']}" in page
     assert rows_of(page, "Convergence")[1]["worst R-hat"] == "none" and "(new)" not in page

@@ -32,6 +32,9 @@ TO_NOTEBOOK = re.compile(r"\[([^]]+)\]\(([\w-]+)\.ipynb(?:#[\w-]+)?\)")
 # What kinds of notebook there are, as the menu names them, in its order.
 GROUPS = ("Start here", "Lectures", "Deep dives")
 
+# What a lecture follows, by the facts of its front matter.
+FOLLOWS = {"lecture": "2023: lecture", "edition": "2026:", "book": "book:"}
+
 # The columns of the status page, and what they mean.
 FITS = {
     "fits": "fits that had to pass the convergence gate and did, those of studies included",
@@ -99,7 +102,7 @@ def front_page(template: str, lectures: list[Lecture], folder: Path, address: st
         if kind == "lectures":
             return lecture_table(lectures)
         if kind == "dives":
-            return dive_table(lectures)
+            return dive_list(lectures)
         if kind == "contents":
             return contents(lectures)
         if kind == "figure":
@@ -135,40 +138,36 @@ def contents(lectures: list[Lecture]) -> str:
 
 def lecture_table(lectures: list[Lecture]) -> str:
     """Return the path through the lectures as a table in Markdown."""
-    head = ["lecture", "what it is about", "lecture of 2023", "edition of 2026", "book"]
-    rows = [
-        [
-            one.link,
-            escape(one.facts["about"]),
-            *_said(one, "lecture", "edition", "book"),
-            *_cost(one),
-        ]
-        for one in lectures
-        if one.group == "Lectures"
-    ]
-    return table([*head, *COST], rows, right=0)
+    head = ["lecture", "what it is about", "what it follows", "what you need", "time"]
+    rows = []
+    for one in lectures:
+        if one.group == "Lectures":
+            said = [f"{title} {one.facts[f]}" for f, title in FOLLOWS.items() if f in one.facts]
+            texts = [one.facts["about"], "; ".join(said), one.facts.get("needs", ""), time_for(one)]
+            rows.append([one.link, *map(escape, texts)])
+    return table(head, rows, right=0)
 
 
-def dive_table(lectures: list[Lecture]) -> str:
-    """Return the deep dives as a table in Markdown."""
-    rows = [
-        [one.link, escape(one.facts["about"]), *_cost(one)]
-        for one in lectures
-        if one.group == "Deep dives"
-    ]
-    return table(["deep dive", "what it is about", *COST], rows, right=0)
+def dive_list(lectures: list[Lecture]) -> str:
+    """Return the deep dives as lists in Markdown, below the title of their lecture."""
+    titles = {one.name.partition("-")[0]: one.title for one in lectures if one.group == "Lectures"}
+    lines = []
+    for one in lectures:
+        if one.group != "Deep dives":
+            continue
+        number = re.match(r"\d+", one.name)[0]
+        head = f"**{escape(': '.join(filter(None, [f'Lecture {number}', titles.get(number)])))}**"
+        lines += [] if head in lines else ["", head, ""]
+        needs = [f"You need {escape(one.facts['needs'])}."] if "needs" in one.facts else []
+        said = " ".join([escape(one.facts["about"]), *needs, f"{time_for(one).capitalize()}."])
+        lines.append(f"- {one.link}\\\n  {said}")
+    return "\n".join(lines).strip()
 
 
-COST = ["what you need", "to read", "to run"]
-
-
-def _cost(one: Lecture) -> list[str]:
-    took = minutes(one.run["seconds"]["total"]) if one.run else ""
-    return [*_said(one, "needs"), minutes(60 * one.reading), took]
-
-
-def _said(one: Lecture, *fields: str) -> list[str]:
-    return [escape(one.facts.get(field, "")) for field in fields]
+def time_for(one: Lecture) -> str:
+    """Return what a notebook takes to read and to run, in words."""
+    run = [f"{minutes(one.run['seconds']['total'])} to run"] if one.run else []
+    return ", ".join([f"{minutes(60 * one.reading)} to read", *run])
 
 
 def minutes(seconds: float) -> str:

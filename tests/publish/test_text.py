@@ -44,34 +44,38 @@ def rows_of(text, section=None):
     return [dict(zip(titles, row, strict=True)) for row in rows]
 
 
-def test_the_first_page_shows_each_lecture_and_each_deep_dive(lectures):
+def test_the_first_page_shows_the_path_through_the_lectures(lectures):
     new = Lecture("99-New", lectures[0].nb, {"about": "New."}, None)
-    titles = {"lecture": "lecture of 2023", "edition": "edition of 2026"}
-    titles |= {"book": "book", "needs": "what you need"}
-    tables = {
-        "Lectures": ("lecture", pages.lecture_table([*lectures, new]), titles),
-        "Deep dives": ("deep dive", pages.dive_table(lectures), {"needs": "what you need"}),
-    }
-    for group, (first, text, said) in tables.items():
-        rows = rows_of(text)
-        shown = [one for one in [*lectures, new] if one.group == group]
-        assert [row[first] for row in rows] == [one.title for one in shown]
-        for one, row in zip(shown, rows, strict=True):
-            assert row["what it is about"] == one.facts["about"]
-            assert row["to run"] == (minutes(one.run["seconds"]["total"]) if one.run else "")
-            assert {field: row[title] for field, title in said.items()} == {
-                field: one.facts.get(field, "") for field in said
-            }
-            if one is not new:
-                assert all(one.facts.get(field) for field in said), f"{one.name}: say {[*said]}"
+    shown = [one for one in [*lectures, new] if one.group == "Lectures"]
+    rows = rows_of(pages.lecture_table([*lectures, new]))
+    for one, row in zip(shown, rows, strict=True):
+        facts = one.facts
+        assert row["lecture"] == one.title and row["what it is about"] == facts["about"]
+        assert row["what you need"] == facts.get("needs", "")
+        if one is not new:
+            follows = f"2023: lecture {facts['lecture']}; 2026: {facts['edition']}"
+            assert row["what it follows"] == f"{follows}; book: {facts['book']}"
+            assert row["time"].endswith(f", {minutes(one.run['seconds']['total'])} to run")
+    assert rows[-1]["what it follows"] == "" and "run" not in rows[-1]["time"]
+
+
+def test_the_first_page_shows_each_deep_dive_below_its_lecture(lectures):
+    page = BeautifulSoup(MarkdownIt().render(pages.dive_list(lectures)), "html.parser")
+    dives = [one for one in lectures if one.group == "Deep dives"]
+    titles = {one.name[:2]: one.title for one in lectures if one.group == "Lectures"}
+    for one, entry in zip(dives, page("li"), strict=True):
+        number = one.name[:2]
+        assert entry.a["href"] == one.name and entry.a.get_text() == one.title
+        assert f"{one.facts['about']} You need {one.facts['needs']}. " in entry.get_text()
+        assert entry.find_previous("strong").get_text() == f"Lecture {number}: {titles[number]}"
+    assert len(page("strong")) == len({one.name[:2] for one in dives})
 
 
 def test_time_to_read_is_that_of_words_and_shown_lines(lectures):
     (one,) = [one for one in lectures if one.name.startswith("12-")]
-    text = (ROOT / "notebooks" / f"{one.name}.md").read_text("utf-8")
-    measured = measure(read_text(text, ROOT / "notebooks" / f"{one.name}.md"), text)["minutes"]
-    (row,) = rows_of(pages.lecture_table([one]))
-    assert row["to read"] == minutes(60 * measured) and measured > 10
+    source = ROOT / "notebooks" / f"{one.name}.md"
+    measured = measure(read_text(source.read_text("utf-8"), source), "")["minutes"]
+    assert pages.time_for(one).startswith(f"{minutes(60 * measured)} to read, ") and measured > 10
 
 
 def test_the_menu_has_each_notebook_in_its_group(lectures):

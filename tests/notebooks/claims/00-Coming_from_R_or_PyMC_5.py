@@ -35,6 +35,11 @@ def test_what_if_there_were_no_predators():
     assert low > seen_high
 
 
+def test_with_predators_about_half_survive_and_without_far_more():
+    assert abs(float(beta.sel(group="pred").mean())) < 0.3
+    assert float(beta.sel(group="no").quantile(0.055)) > 2
+
+
 def test_what_changed_without_a_word():
     assert np.array_equal(named.posterior_predictive["alpha"].values, old_alpha)
     assert not np.isclose(drawn.posterior_predictive["alpha"].values, old_alpha).any(axis=1).all()

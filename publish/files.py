@@ -70,7 +70,8 @@ FOLDS = {
     "hide-cell": {"outputs_hidden": True, "source_hidden": True},
 }
 
-# What the front matter says in words, and what to write.
+# What the front matter says in words, and what to write. A lecture also says `lecture` (of 2023),
+# `edition` (of 2026), `book` (which chapter), of any notebook what it `needs`.
 FACTS = {
     "about": "one sentence",
     "date": "31 January 2026, say,",

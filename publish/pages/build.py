@@ -36,6 +36,7 @@ from publish.files import (
 )
 from publish.pages.address import project_address
 from publish.pages.helpers import helpers_page
+from publish.pages.parity import parity_page
 from publish.pages.samplers import samplers_page
 from publish.pages.text import (
     Lecture,
@@ -139,6 +140,7 @@ def assemble(notebooks: Path, target: Path, root: Path = ROOT) -> None:
         "data": data_page(root / "data"),
         "errata": text_of("publish/pages/errata.md"),
         "status": status_page(lectures),
+        "parity": parity_page(root / "publish" / "pages" / "parity.csv", lectures),
         "citation": citation_page(text_of("CITATION.cff")),
     }
     for name, text in pages.items():

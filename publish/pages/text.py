@@ -20,9 +20,17 @@ from nbformat import NotebookNode
 from PIL import Image
 
 from publish.files import CourseError, credits_of, figure_of, image_type
+from publish.measure import measure
 from publish.pages.address import launch_links
 
 FILL = re.compile(r"^<!-- fill: (\w+)(?: ([\w-]+))? -->$", re.MULTILINE)
+TO_NOTEBOOK = re.compile(r"\[([^]]+)\]\(([\w-]+)\.ipynb(?:#[\w-]+)?\)")
+
+# What kinds of notebook there are, as the menu names them, in its order.
+GROUPS = ("Start here", "Lectures", "Deep dives")
+
+# What a lecture follows, by the facts of its front matter.
+FOLLOWS = {"lecture": "2023: lecture", "edition": "2026:", "book": "book:"}
 
 # The columns of the status page, and what they mean.
 FITS = {
@@ -58,9 +66,16 @@ class Lecture:
         return self.nb.cells[0].source.partition("\n")[0].removeprefix("# ")
 
     @property
-    def is_dive(self) -> bool:
-        """Whether it is a deep dive, which has a letter after the number of its lecture."""
-        return re.match(r"\d+[a-z]-", self.name) is not None
+    def reading(self) -> float:
+        """Minutes to read it."""
+        return measure(self.nb, "")["minutes"]
+
+    @property
+    def group(self) -> str:
+        """Which of `GROUPS` it is; a deep dive has a letter after the number of its lecture."""
+        if self.name.startswith("00-"):
+            return "Start here"
+        return "Deep dives" if re.match(r"\d+[a-z]-", self.name) else "Lectures"
 
     @property
     def link(self) -> str:
@@ -90,13 +105,16 @@ def head_of(lecture: Lecture, address: str | None) -> str:
 def front_page(template: str, lectures: list[Lecture], folder: Path, address: str | None) -> str:
     """Return the first page with its blanks filled, each a comment ``<!-- fill: ... -->``.
 
-    Its picture is written into the folder.
+    Its picture is written into the folder. A link to a notebook that is not built here is left out.
     """
+    built = {one.name for one in lectures}
 
     def fill(found: re.Match) -> str:
         kind, name = found.groups()
-        if kind in {"lectures", "dives"}:
-            return lecture_table(lectures, dives=kind == "dives")
+        if kind == "lectures":
+            return lecture_table(lectures)
+        if kind == "dives":
+            return dive_list(lectures)
         if kind == "contents":
             return contents(lectures)
         if kind == "figure":
@@ -108,18 +126,18 @@ def front_page(template: str, lectures: list[Lecture], folder: Path, address: st
             "dives, contents or launch."
         )
 
-    return FILL.sub(fill, template)
+    text = TO_NOTEBOOK.sub(lambda link: link[0] if link[2] in built else link[1], template)
+    return FILL.sub(fill, text)
 
 
 def contents(lectures: list[Lecture]) -> str:
-    """Return the menu: the lectures, then the deep dives, if there are any."""
-    groups = {"Lectures": False, "Deep dives": True}
+    """Return the menu: the notebooks by group."""
     trees = []
-    for caption, dives in groups.items():
-        names = [one.name for one in lectures if one.is_dive == dives]
+    for group in GROUPS:
+        names = [one.name for one in lectures if one.group == group]
         lines = [
             "```{toctree}",
-            f":caption: {caption}",
+            f":caption: {group}",
             ":hidden:",
             ":maxdepth: 1",
             "",
@@ -130,20 +148,38 @@ def contents(lectures: list[Lecture]) -> str:
     return "\n\n".join(trees)
 
 
-def lecture_table(lectures: list[Lecture], *, dives: bool = False) -> str:
-    """Return the lectures, or the deep dives, as a table in Markdown."""
+def lecture_table(lectures: list[Lecture]) -> str:
+    """Return the path through the lectures as a table in Markdown."""
+    head = ["lecture", "what it is about", "what it follows", "what you need", "time"]
     rows = []
     for one in lectures:
-        if one.is_dive != dives:
+        if one.group == "Lectures":
+            said = [f"{title} {one.facts[f]}" for f, title in FOLLOWS.items() if f in one.facts]
+            texts = [one.facts["about"], "; ".join(said), one.facts.get("needs", ""), time_for(one)]
+            rows.append([one.link, *map(escape, texts)])
+    return table(head, rows, right=0)
+
+
+def dive_list(lectures: list[Lecture]) -> str:
+    """Return the deep dives as lists in Markdown, below the title of their lecture."""
+    titles = {one.name.partition("-")[0]: one.title for one in lectures if one.group == "Lectures"}
+    lines = []
+    for one in lectures:
+        if one.group != "Deep dives":
             continue
-        run = one.run
-        took = [minutes(run["seconds"]["total"]), f"{run['fits']:,}"] if run else ["", ""]
-        rows.append([one.link, escape(one.facts["about"]), escape(one.facts["level"]), *took])
-    return table(
-        ["deep dive" if dives else "lecture", "what it is about", "level", "run time", "fits"],
-        rows,
-        right=2,
-    )
+        number = re.match(r"\d+", one.name)[0]
+        head = f"**{escape(': '.join(filter(None, [f'Lecture {number}', titles.get(number)])))}**"
+        lines += [] if head in lines else ["", head, ""]
+        needs = [f"You need {escape(one.facts['needs'])}."] if "needs" in one.facts else []
+        said = " ".join([escape(one.facts["about"]), *needs, f"{time_for(one).capitalize()}."])
+        lines.append(f"- {one.link}\\\n  {said}")
+    return "\n".join(lines).strip()
+
+
+def time_for(one: Lecture) -> str:
+    """Return what a notebook takes to read and to run, in words."""
+    run = [f"{minutes(one.run['seconds']['total'])} to run"] if one.run else []
+    return ", ".join([f"{minutes(60 * one.reading)} to read", *run])
 
 
 def minutes(seconds: float) -> str:

@@ -17,6 +17,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+if __name__ == "__main__":  # an interrupt of the imports, which take a second, ends in silence
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 from publish.checks import check_source
 from publish.execute import execute, keep, must_run, run_folder, store
 from publish.files import (
@@ -96,7 +99,7 @@ def render_all(chosen: list[Path], into: Path | None, root: Path = ROOT) -> int:
             finally:
                 say("")
     except KeyboardInterrupt as stop:
-        failed.append(f"{stop or 'Interrupted'}; its stored .ipynb is as it was.")
+        failed.append(f"{str(stop) or 'Interrupted'}; its stored .ipynb is as it was.")
         code = 130
     if rows:
         print(table(rows, budgets))
@@ -154,5 +157,6 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

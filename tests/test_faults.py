@@ -17,7 +17,7 @@
 | compile cache shared | two processes at once | the same draws | test_compile_cache |
 | compile cache cannot grow | full disk, no folder | a sentence, 0 | test_compile_cache |
 | worker of a pool killed | it kills itself | StudyError; the same call goes on | here |
-| worker of Dask killed | it kills itself, once or for good | goes on; else as above | here |
+| worker of Dask killed | it kills itself (after one death Dask goes on) | the same | here |
 | study that cannot keep rows | a file in the folder's place | StudyError | here |
 | set-up interrupted | SIGTERM, SIGKILL, no network | starts over | test_setup |
 
@@ -36,6 +36,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -46,7 +47,7 @@ from publish.files import ROOT
 from studies.pool import StudyError, run_all
 from tests.publish.conftest import course  # noqa: F401 (a fixture)
 
-MOMENTS = int(os.environ.get("COURSE_MOMENTS", "5"))
+MOMENTS = int(os.environ.get("COURSE_MOMENTS", "3"))
 
 
 @pytest.fixture
@@ -225,27 +226,25 @@ from pathlib import Path
 
 KEPT, FLAG = Path(sys.argv[1]), Path(sys.argv[2])
 
-def square(number, how):
+def square(number):
     if number == 5 and FLAG.exists():
-        if how == "once":
-            FLAG.unlink()
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(0.02)
     return {"square": number**2}
 
-def study(executor, how):
-    tasks = [(number, how) for number in range(12)]
+def study(executor):
+    tasks = [(number,) for number in range(12)]
     rows = run_all(square, tasks, name="squares", executor=executor, checkpoints=KEPT)
     print([row["square"] for row in rows] == [number**2 for number in range(12)])
 
-def twice(executor, how):
+def twice(executor):
     FLAG.touch()
     try:
-        study(executor, how)
+        study(executor)
     except StudyError as error:
         print(error)
-        FLAG.unlink(missing_ok=True)
-        study(ThreadPoolExecutor(1), how)
+        FLAG.unlink()
+        study(ThreadPoolExecutor(1))
     print(len(list(KEPT.iterdir())))
 
 if __name__ == "__main__":  # what a worker of Dask need not import
@@ -253,19 +252,18 @@ if __name__ == "__main__":  # what a worker of Dask need not import
     from studies.pool import StudyError, process_pool, run_all
 
     with process_pool(2) as executor:
-        twice(executor, "pool")
-    for how, failures in (("once", 3), ("for good", 0)):
-        dask.config.set({"distributed.scheduler.allowed-failures": failures})
-        cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1,
-                                           dashboard_address=None, silence_logs="CRITICAL")
-        with cluster, distributed.Client(cluster) as client:
-            twice(client.get_executor(), how)
+        twice(executor)
+    dask.config.set({"distributed.scheduler.allowed-failures": 0})
+    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None,
+                                       silence_logs="CRITICAL")
+    with cluster, distributed.Client(cluster) as client:
+        twice(client.get_executor())
 """
 
 
 @pytest.mark.compiles  # no model, but processes that import the samplers
 def test_a_study_goes_on_after_the_death_of_a_worker(tmp_path):
-    """A worker of the pool; one of Dask, which starts another; one that dies whenever it tries."""
+    """A worker of the pool, and one of Dask, which else would try three times more."""
     script = tmp_path / "study.py"
     script.write_text(STUDY)
     command = [sys.executable, str(script), str(tmp_path / "kept"), str(tmp_path / "flag")]
@@ -273,13 +271,12 @@ def test_a_study_goes_on_after_the_death_of_a_worker(tmp_path):
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
     assert re.match(r"A worker process died; \d+ of 12 squares are kept; the same call", said[0])
-    assert re.match(
-        r"Number \d of the squares failed: KilledWorker: .* the same call goes", said[5]
-    )
-    assert [*said[1:5], *said[6:]] == ["True", "0"] * 3
+    assert re.match(r"Number \d of the squares failed: KilledWorker: .* the same call", said[3])
+    assert [*said[1:3], *said[4:]] == ["True", "0"] * 2
 
 
 def test_a_study_that_cannot_keep_its_rows_says_so(tmp_path):
     (tmp_path / "kept").write_text("a file in its place")
+    pool = ThreadPoolExecutor(1)
     with pytest.raises(StudyError, match=r"cannot be kept in .*kept \(File exists\): make room"):
-        run_all(dict, [((),)], name="nothings", checkpoints=tmp_path / "kept")
+        run_all(dict, [((),)], name="nothings", executor=pool, checkpoints=tmp_path / "kept")

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nbformat
@@ -30,6 +31,7 @@ from publish.claims import asks, with_claims, without_claims
 from publish.files import (
     ROOT,
     CourseError,
+    alone,
     execution_key,
     finish,
     image_type,
@@ -79,11 +81,12 @@ def keep(
     if execution_key(source, root) != key:
         raise CourseError(f"{source.stem} changed while it ran; run it again.")
     run = (folder or store(root)) / f"{source.stem}.ipynb"
-    # Last of all: without its key nobody takes a run that is half replaced.
-    run.with_suffix(".key").unlink(missing_ok=True)
-    replace(run, to_bytes(done))
-    replace(run.with_suffix(".jsonl"), record.read_bytes() if record.is_file() else b"")
-    replace(run.with_suffix(".key"), key.encode())
+    with alone(root):
+        # Last of all: without its key nobody takes a run that is half replaced.
+        run.with_suffix(".key").unlink(missing_ok=True)
+        replace(run, to_bytes(done))
+        replace(run.with_suffix(".jsonl"), record.read_bytes() if record.is_file() else b"")
+        replace(run.with_suffix(".key"), key.encode())
     return done
 
 
@@ -92,9 +95,16 @@ def keep(
 
 @contextmanager
 def run_folder(root: Path = ROOT) -> Iterator[Path]:
-    """Give a run a folder for its record and its checkpoints, and take it away afterwards."""
+    """Give a run a folder for its record and its checkpoints, and take it away afterwards.
+
+    What a process left that was killed more than a day ago goes, too.
+    """
     build = root / "_build"
     (build / "ipython").mkdir(parents=True, exist_ok=True)
+    for old in (*build.glob("run-*"), *build.glob("*/.*.part"), *root.glob("notebooks/.*.part")):
+        with suppress(OSError):  # another process may do the same
+            if old.stat().st_mtime < time.time() - 86400:
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
     with tempfile.TemporaryDirectory(dir=build, prefix="run-") as folder:
         yield Path(folder)
 
@@ -168,6 +178,8 @@ def execute(
         raise KeyboardInterrupt(f"{name}, {place(nb, index)} was interrupted") from error
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         raise CourseError(f"{name}, {place(nb, index)} {_reason(error)}") from error
+    except RuntimeError as error:
+        raise CourseError(f"{name}: its Python did not start ({error}).") from error
     run.seconds = run.seconds or time.monotonic() - start
     run.parts["other"] += run.seconds - sum(run.parts.values())
     return run

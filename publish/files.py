@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import fcntl
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ import platform
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -421,14 +422,35 @@ def replace(path: Path, content: bytes) -> bool:
     """Put a file in place as a whole or not at all; return whether its bytes changed."""
     if path.is_file() and path.read_bytes() == content:
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(content)
         os.replace(part, path)
+    except OSError as error:
+        raise CourseError(f"{path} is as it was. {disk_says(error)}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     return True
+
+
+def disk_says(error: OSError) -> str:
+    """Say in words what the disk refused."""
+    where = f" ({error.filename})" if error.filename else ""
+    return (
+        f"The disk says: {error.strerror or error}{where}. Make room, or allow to write there, and "
+        "run it again."
+    )
+
+
+@contextmanager
+def alone(root: Path = ROOT) -> Iterator[None]:
+    """Let no other process of this course change files that belong together at the same time."""
+    (root / "_build").mkdir(exist_ok=True)
+    with open(root / "_build" / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed, or this process has ended
+        yield
 
 
 # --- Agreement of the two ----------------------------------------------------

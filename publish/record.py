@@ -15,7 +15,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from publish.files import ROOT, replace, sources
+from publish.files import ROOT, alone, replace, sources
 
 PACKAGES = ("pymc", "arviz", "nutpie", "pytensor", "numba", "numpy", "pandas", "matplotlib")
 CORES = 2  # of the machine that the budgets are for
@@ -113,8 +113,9 @@ def table(rows: dict[str, dict], budgets: dict[str, dict]) -> str:
 def update_runs(name: str, row: dict, root: Path = ROOT) -> None:
     """Rewrite the row of a notebook whose .ipynb changed; leave the others as they are."""
     path = root / "notebooks" / "runs.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     there = {source.stem for source in sources(root)}
-    rows = {key: value for key, value in {**known, name: row}.items() if key in there}
-    text = json.dumps(rows, indent=1, sort_keys=True, ensure_ascii=False)
-    replace(path, (text + "\n").encode())
+    with alone(root):  # else one of two renders takes away the other's row
+        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        rows = {key: value for key, value in {**known, name: row}.items() if key in there}
+        text = json.dumps(rows, indent=1, sort_keys=True, ensure_ascii=False)
+        replace(path, (text + "\n").encode())

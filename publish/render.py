@@ -17,12 +17,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+if __name__ == "__main__":  # an interrupt of the imports, which take a second, ends in silence
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 from publish.checks import check_source
 from publish.execute import execute, keep, must_run, run_folder, store
 from publish.files import (
     ROOT,
     CourseError,
     course_facts,
+    disk_says,
     execution_key,
     orphans,
     read_text,
@@ -52,9 +56,14 @@ def render(
             return summarise(run), to_bytes(keep(run.nb, record, source, key, into, root))
     except CourseError as error:
         kept = root / "_build" / "failed" / f"{name}.ipynb"
-        replace(kept, to_bytes(nb))
-        where = kept.relative_to(root).as_posix()
-        raise CourseError(f"{error}\nThe run, as far as it got, is in {where}.") from error
+        try:
+            replace(kept, to_bytes(nb))
+            where = f"The run, as far as it got, is in {kept.relative_to(root).as_posix()}."
+        except CourseError as another:
+            where = str(another)
+        raise CourseError(f"{error}\n{where}") from error
+    except OSError as error:
+        raise CourseError(f"{name} did not get to its end. {disk_says(error)}") from error
 
 
 def render_all(chosen: list[Path], into: Path | None, root: Path = ROOT) -> int:
@@ -77,21 +86,20 @@ def render_all(chosen: list[Path], into: Path | None, root: Path = ROOT) -> int:
                 continue
             try:
                 row, content = render(source, into, root, say)
+                rows[source.stem] = row
+                if into is None:
+                    # At once: an interrupt later must not leave this notebook without its row.
+                    if replace(source.with_suffix(".ipynb"), content):
+                        update_runs(source.stem, row, root)
+                    else:
+                        same.append(source.stem)
             except CourseError as error:
                 failed.append(str(error))
                 code = 1
-                continue
             finally:
                 say("")
-            rows[source.stem] = row
-            if into is None:
-                # At once: an interrupt later must not leave this notebook without its row.
-                if replace(source.with_suffix(".ipynb"), content):
-                    update_runs(source.stem, row, root)
-                else:
-                    same.append(source.stem)
     except KeyboardInterrupt as stop:
-        failed.append(f"{stop or 'Interrupted'}; its stored .ipynb is as it was.")
+        failed.append(f"{str(stop) or 'Interrupted'}; its stored .ipynb is as it was.")
         code = 130
     if rows:
         print(table(rows, budgets))
@@ -140,11 +148,15 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
                 if old.stem not in {source.stem for source in sources(root)}:
                     old.unlink()
         return render_all(chosen, options.into, root)
-    except CourseError as error:
-        print(error, file=sys.stderr)
+    except (CourseError, OSError) as error:
+        print(disk_says(error) if isinstance(error, OSError) else error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

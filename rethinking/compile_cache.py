@@ -7,8 +7,10 @@ importing this module changes nothing.
 
 - Other versions of PyTensor, NumPy or PyMC have the same keys. So each set of versions gets a
   folder of its own, in which a file is deleted `KEPT_DAYS` after it was made.
-- A damaged file, after a crash of the machine, say, breaks every model that meets it. Here it
-  counts as missing: the function is compiled again, and the file replaced.
+- A damaged file, after a crash of the machine, say, breaks every model that meets it, and one
+  wrong bit in its machine code ends Python. Here a file carries a checksum, and a damaged one
+  counts as missing: the function is compiled again, and the file replaced. One that cannot be
+  written, on a full disk, say, is left out.
 - nutpie wraps a model's two functions in callbacks for its sampler and compiles these afresh
   every time, which is two thirds of what a compilation takes when all the rest is in the cache.
   Here they are kept too.
@@ -20,6 +22,7 @@ import contextlib
 import functools
 import hashlib
 import inspect
+import pickle
 import platform
 import tempfile
 import time
@@ -116,8 +119,10 @@ def prepare(base: Path) -> Path:
                 file.unlink()
     folder = base / folder_name()
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):  # for root, permissions say nothing
-        return folder
+    with tempfile.TemporaryFile(dir=folder) as file:  # for root, permissions say nothing
+        file.write(bytes(2**20))  # nor do they of a full disk
+        file.flush()
+    return folder
 
 
 def _prepare_or_borrow() -> Path:
@@ -142,7 +147,15 @@ _BORROWED: list[tempfile.TemporaryDirectory] = []
 
 
 class _Files(caching.IndexDataCacheFile):
-    """The files of one function; one that cannot be read counts as missing."""
+    """The files of one function; one that cannot be read or written counts as missing."""
+
+    def save(self, key: object, data: object) -> None:
+        with contextlib.suppress(OSError):
+            super().save(key, data)
+
+    def _dump(self, found: object) -> bytes:
+        content = super()._dump(found)
+        return content + hashlib.sha256(content).digest()  # pickle reads no further than its end
 
     def _load_index(self) -> dict:
         try:
@@ -152,7 +165,10 @@ class _Files(caching.IndexDataCacheFile):
 
     def _load_data(self, name: str) -> object:
         try:
-            return super()._load_data(name)
+            content = Path(self._data_path(name)).read_bytes()
+            if hashlib.sha256(content[:-32]).digest() != content[-32:]:
+                raise ValueError("damaged")
+            return pickle.loads(content)
         except Exception as error:
             raise FileNotFoundError(name) from error  # what numba expects of a missing file
 

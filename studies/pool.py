@@ -183,17 +183,22 @@ def run_all(
     """
     folder = checkpoints or os.environ.get("COURSE_CHECKPOINTS") or build_folder() / "checkpoints"
     kept = _Checkpoint(Path(folder), work, tasks)
+
+    def how_many() -> str:
+        return (
+            f"{len(kept.rows)} of {len(tasks)} {name} are kept; the same call goes on from there."
+        )
+
     try:
         _run(work, tasks, name, executor, kept)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"{len(kept.rows)} of {len(tasks)} {name} are kept; the same call goes on from there."
-        ) from None
+        raise KeyboardInterrupt(how_many()) from None
+    except StudyError as error:
+        raise StudyError(f"{error} {how_many()}") from error.__cause__
     except BrokenExecutor as error:
         raise StudyError(
-            f"A worker process died; {len(kept.rows)} of {len(tasks)} {name} are kept, and the "
-            "same call goes on from there. Was there enough memory? In a script, does the call "
-            'stand under `if __name__ == "__main__":`?'
+            f"A worker process died; {how_many()} Was there enough memory? In a script, does the "
+            'call stand under `if __name__ == "__main__":`?'
         ) from error
     kept.delete()
     return [kept.rows[number] for number in range(len(tasks))]
@@ -220,12 +225,12 @@ def _run(
         for future in lines:
             try:
                 kept.add(futures[future], future.result())
-            except (BrokenExecutor, KeyboardInterrupt):
+            except (BrokenExecutor, KeyboardInterrupt, StudyError):
                 raise
             except Exception as error:
+                why = ": ".join(filter(None, [type(error).__name__, str(error).rstrip(".")]))
                 raise StudyError(
-                    f"Number {futures[future]} of the {name} failed: "
-                    f"{type(error).__name__}: {error}"
+                    f"Number {futures[future]} of the {name} failed: {why}."
                 ) from error
     finally:
         for future in futures:
@@ -263,13 +268,21 @@ class _Checkpoint:
                     continue
                 self.rows[number] = row
             lines = [json.dumps([number, row]) + "\n" for number, row in self.rows.items()]
-            self.path.write_text("".join(lines), encoding="utf-8")
+            part = self.path.with_suffix(f".{os.getpid()}.part")
+            part.write_text("".join(lines), encoding="utf-8")
+            part.replace(self.path)  # as a whole: this process, too, may be killed
 
     def add(self, number: int, row: dict) -> None:
         line = json.dumps([number, row]) + "\n"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
-            file.write(line.encode())
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as file:
+                file.write(line.encode())
+        except OSError as error:
+            raise StudyError(
+                f"What is finished cannot be kept in {self.path.parent} ({error.strerror}): make "
+                "room there, or name another folder in the environment variable COURSE_CHECKPOINTS."
+            ) from error
         self.rows[number] = row
 
     def delete(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import os
 import re
 
@@ -78,10 +79,10 @@ def test_a_replacement_is_whole_or_does_not_happen(tmp_path, monkeypatch):
     assert replace(target, b"old") and not replace(target, b"old")
 
     def full(*_):
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, "no space left")
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(CourseError, match=r"a\.ipynb is as it was\. .*: no space left\. Make room"):
         replace(target, b"new")
     assert target.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.ipynb"]

@@ -15,6 +15,7 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 import yaml
+from numba.core import caching
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba import cache
@@ -180,6 +181,27 @@ def test_a_damaged_file_counts_as_missing(tmp_path):
             file.write_bytes(b"\x80\x05nonsense.")
         assert files.load("key") is None
         files.save("key", [1, 2])
+    (data,) = tmp_path.glob("*.nbc")
+    content = data.read_bytes()
+    for place in range(len(content)):  # one bit, which pickle need not notice
+        data.write_bytes(bytes(c ^ (number == place) for number, c in enumerate(content)))
+        assert files.load("key") is None
+
+
+def test_on_a_full_disk_nothing_is_kept_and_nothing_fails(tmp_path, monkeypatch, capsys):
+    if not Path("/dev/full").exists():
+        pytest.skip("There is no /dev/full here.")
+
+    def full(*_, **__):
+        return open("/dev/full", "wb")
+
+    files = compile_cache._Files(tmp_path, "f", 1.0)
+    monkeypatch.setattr(caching, "open", full, raising=False)
+    files.save("key", [1, 2])
+    assert files.load("key") is None
+    monkeypatch.setattr(compile_cache.tempfile, "TemporaryFile", full)
+    with pytest.raises(OSError, match="No space left"):
+        compile_cache.prepare(tmp_path)
 
 
 def test_where_nothing_can_be_written_a_folder_is_borrowed(monkeypatch, tmp_path, capsys):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import copy
-import fcntl
 import hashlib
 import json
 import os
@@ -27,6 +26,11 @@ from IPython.core.inputtransformer2 import TransformerManager
 from jupytext.config import load_jupytext_config
 from markdown_it import MarkdownIt
 from nbformat import NotebookNode
+
+try:
+    import fcntl
+except ImportError:  # Windows, where two renders at once are not kept apart
+    fcntl = None
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -449,7 +453,8 @@ def alone(root: Path = ROOT) -> Iterator[None]:
     """Let no other process of this course change files that belong together at the same time."""
     (root / "_build").mkdir(exist_ok=True)
     with open(root / "_build" / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed, or this process has ended
+        if fcntl:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed, or this process has ended
         yield
 
 

@@ -452,7 +452,7 @@ def disk_says(error: OSError) -> str:
 def alone(root: Path = ROOT) -> Iterator[None]:
     """Let no other process of this course change files that belong together at the same time."""
     (root / "_build").mkdir(exist_ok=True)
-    with open(root / "_build" / "lock", "w") as lock:
+    with open(root / "_build" / "lock", "w", encoding="utf-8") as lock:
         if fcntl:
             fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed, or this process has ended
         yield

@@ -22,15 +22,11 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+from filelock import FileLock
 from IPython.core.inputtransformer2 import TransformerManager
 from jupytext.config import load_jupytext_config
 from markdown_it import MarkdownIt
 from nbformat import NotebookNode
-
-try:
-    import fcntl
-except ImportError:  # Windows, where two renders at once are not kept apart
-    fcntl = None
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -452,9 +448,7 @@ def disk_says(error: OSError) -> str:
 def alone(root: Path = ROOT) -> Iterator[None]:
     """Let no other process of this course change files that belong together at the same time."""
     (root / "_build").mkdir(exist_ok=True)
-    with open(root / "_build" / "lock", "w", encoding="utf-8") as lock:
-        if fcntl:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed, or this process has ended
+    with FileLock(root / "_build" / "lock"):  # until this process has ended, at the latest
         yield
 
 

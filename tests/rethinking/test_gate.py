@@ -408,6 +408,28 @@ def test_a_plain_fit_gets_its_line_in_the_record_once(tmp_path, monkeypatch):
     assert lines[0]["max_rhat"] <= 1.01 and lines[0]["chains"] == 4
 
 
+def test_the_record_holds_the_verdict_and_the_estimates(tmp_path, monkeypatch):
+    path = tmp_path / "record.jsonl"
+    monkeypatch.setenv("COURSE_RECORD", str(path))
+    monkeypatch.setenv("COURSE_ESTIMATES", "1")
+    idata = tanks(shifted())
+    idata["posterior"].attrs["sampling_time"] = 2.5
+    verdict = check_convergence(idata, name="frogs", expect_failure="planted")
+    found, *estimates = [json.loads(line) for line in path.read_text().splitlines()]
+    del found["variable"]
+    expected = {"kind": "fit", "name": "frogs", "seconds": {"sample": 2.5}}
+    expected |= {"draws": DRAWS, "chains": CHAINS, "expected_failure": "planted"}
+    assert found == expected | verdict.as_attrs()
+    assert [(line["name"], line["variable"]) for line in estimates] == [
+        ("frogs", "mu"),
+        ("frogs", "alpha"),
+    ]
+
+
+def test_a_fit_that_nobody_named_is_a_fit():
+    assert judge(tanks(good(3))).name == check_convergence(tanks(good(3))).name == "fit"
+
+
 def test_a_verdict_reads_as_a_sentence():
     assert repr(judge(tanks(good(3)), name="frogs")).startswith("frogs converged: R-hat ≤")
     assert "frogs fails: R-hat" in repr(judge(tanks(shifted()), name="frogs"))

@@ -156,6 +156,7 @@ def test_tables_and_objects_keep_their_names():
     pd.testing.assert_series_equal(utils.logit(series), utils.logit(series.astype(float)))
     named = xr.DataArray(np.array([0.5, None], object), dims="tank", coords={"tank": ["A", "B"]})
     assert utils.logit(named).sel(tank="A") == 0
+    assert utils.logit(np.array([0.5], "float32")).dtype == "float32"
     whole = utils.invlogit(pd.Series([0, 1]))
     assert whole.tolist() == [0.5, utils.invlogit(1.0)]
 
@@ -170,8 +171,9 @@ def test_missing_in_tables_dates_and_masks():
     ]
     assert is_missing(None).shape == () and bool(is_missing(np.ma.masked))
     assert is_missing(["no", ""]).tolist() == [False, False]
-    nothing = np.array(["NaT"], "M8[D]")
-    assert np.isnan(as_floats(nothing)).all() and as_floats(nothing).dtype == float
+    for kind, value in (("M8[D]", "NaT"), ("m8[D]", "NaT"), (complex, np.nan)):
+        found = as_floats(np.array([value], kind))
+        assert np.isnan(found).all() and found.dtype == float
     assert as_floats([1, np.timedelta64("NaT", "D")]).tolist() == pytest.approx(
         [1, np.nan], nan_ok=True
     )
@@ -179,4 +181,4 @@ def test_missing_in_tables_dates_and_masks():
         with pytest.raises((TypeError, ValueError)):
             as_floats([value])
         with pytest.raises((TypeError, ValueError)):
-            as_floats([value, np.datetime64("NaT")])
+            as_floats([value, np.datetime64("NaT", "D")])

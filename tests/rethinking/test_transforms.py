@@ -171,7 +171,7 @@ def test_missing_in_tables_dates_and_masks():
     ]
     assert is_missing(None).shape == () and bool(is_missing(np.ma.masked))
     assert is_missing(["no", ""]).tolist() == [False, False]
-    for kind, value in (("M8[D]", "NaT"), ("m8[D]", "NaT"), (object, None)):
+    for kind, value in (("M8[D]", "NaT"), ("m8[D]", "NaT"), (complex, np.nan)):
         found = as_floats(np.array([value], kind))
         assert np.isnan(found).all() and found.dtype == float
     assert as_floats([1, np.timedelta64("NaT", "D")]).tolist() == pytest.approx(
@@ -182,3 +182,5 @@ def test_missing_in_tables_dates_and_masks():
             as_floats([value])
         with pytest.raises((TypeError, ValueError)):
             as_floats([value, np.datetime64("NaT", "D")])
+        with pytest.raises((TypeError, ValueError)):
+            as_floats([value, None])

@@ -453,6 +453,10 @@ def test_a_run_cut_short_is_not_judged():
     size = (CHAINS, DRAWS)
     expected = gate.Convergence("fit", *size, np.inf, 0.0, 0.0, 2, 0.0, (said,), judged=False)
     assert judge(idata) == expected
+    drawn = xr.DataArray(np.arange(DRAWS) < 900, dims="draw")  # shorter chains end in NaN
+    stats = idata["sample_stats"]
+    stats["diverging"] = stats["diverging"].where(drawn)
+    assert judge(idata) == expected
     stuck = judge(tanks(np.zeros((CHAINS, DRAWS, 3))), name="stuck")
     assert stuck == gate.Convergence(
         "stuck", *size, np.inf, 0.0, 0.0, 0, 0.0, stuck.problems, judged=False

@@ -52,6 +52,10 @@ wheel: setup ## build in _build/wheel what makes a notebook run in any folder
 bench: setup ## compare samplers: 20 minutes, or 3 with QUICK=1
 	$(PY) -m benchmarks.run $(if $(filter-out 0,$(QUICK)),--quick)
 
+.PHONY: mutate
+mutate: setup ## say which mistakes in rethinking no test notices, in hours (MODULE=gate: one)
+	$(PY) -m tests.mutate $(MODULE)
+
 lint: setup ## check style and format of the code, in notebooks too
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .

@@ -123,13 +123,18 @@ def as_floats(values: ArrayLike) -> np.ndarray:
         values = shown
     array = np.asarray(values)
     missing = is_missing(array)
-    if array.dtype.kind in "mMc" and not missing.all():  # numpy would count nanoseconds
-        raise TypeError("dates and complex numbers are no floats")
     if array.dtype.kind not in "mMcO":
         return array.astype(float)
+    there = list(array[~missing])
+    # one by one, for among objects numpy would count the days or nanoseconds of a single date
+    if any(isinstance(value, _NO_FLOATS) for value in there):
+        raise TypeError("dates and complex numbers are no floats")
     numbers = np.full(array.shape, np.nan)
-    numbers[~missing] = array[~missing].astype(float)
+    numbers[~missing] = np.array(there, float)
     return numbers
+
+
+_NO_FLOATS = (np.datetime64, np.timedelta64, np.complexfloating, complex)
 
 
 def is_missing(values: ArrayLike) -> np.ndarray:

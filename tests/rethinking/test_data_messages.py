@@ -39,6 +39,7 @@ def test_the_same_values_in_other_bytes_are_told_by_their_cause(copied_data, cha
     with pytest.raises(DataError, match=says) as error:
         load_data("reedfrogs")
     assert "has changed" not in str(error.value) and "update sha256" not in str(error.value)
+    assert str(error.value).startswith("The table data/reedfrogs.csv holds the values")
     assert "Leave sha256 as it is" in str(error.value)
     assert "`git config core.autocrlf false`" in str(error.value)
 

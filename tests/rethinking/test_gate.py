@@ -408,6 +408,66 @@ def test_a_plain_fit_gets_its_line_in_the_record_once(tmp_path, monkeypatch):
     assert lines[0]["max_rhat"] <= 1.01 and lines[0]["chains"] == 4
 
 
+def test_the_record_holds_the_verdict_and_the_estimates(tmp_path, monkeypatch):
+    path = tmp_path / "record.jsonl"
+    monkeypatch.setenv("COURSE_RECORD", str(path))
+    monkeypatch.setenv("COURSE_ESTIMATES", "1")
+    idata = tanks(shifted())
+    idata["posterior"].attrs["sampling_time"] = 2.5
+    verdict = check_convergence(idata, name="frogs", expect_failure="planted")
+    found, *estimates = [json.loads(line) for line in path.read_text().splitlines()]
+    idata.attrs["max_rhat"] = 1.0  # as `fit` leaves it, which has recorded it
+    check_convergence(idata, name="frogs", expect_failure="planted")
+    assert len(path.read_text().splitlines()) == 3
+    del found["variable"]
+    expected = {"kind": "fit", "name": "frogs", "seconds": {"sample": 2.5}}
+    expected |= {"draws": DRAWS, "chains": CHAINS, "expected_failure": "planted"}
+    assert found == expected | verdict.as_attrs()
+    assert [(line["name"], line["variable"]) for line in estimates] == [
+        ("frogs", "mu"),
+        ("frogs", "alpha"),
+    ]
+
+
+def test_a_bound_that_is_just_met_is_met(monkeypatch):
+    idata = fit_of(mu=good(), diverging=[(0, 0)])
+    seen = judge(idata)
+    bounds = {"MAX_RHAT": seen.max_rhat, "MIN_BFMI": seen.min_bfmi, "CHAINS": seen.chains}
+    for name, value in bounds.items():
+        monkeypatch.setattr(gate, name, value)
+    for kind, size in {"bulk": seen.min_ess_bulk, "tail": seen.min_ess_tail}.items():
+        monkeypatch.setattr(gate, "MIN_ESS", size)
+        assert not any(word in p for p in judge(idata).problems for word in ("R-hat", "BFMI", kind))
+    monkeypatch.setattr(gate, "CHAINS", 5)
+    monkeypatch.setattr(gate, "MIN_ESS", 0)
+    assert judge(idata).as_attrs()["problems"] == (
+        "4 chains (at least 5: pass chains=5); 1 divergences (none allowed)"
+    )
+
+
+def test_a_run_cut_short_is_not_judged():
+    idata = fit_of(mu=good(), diverging=[(0, 0), (1, 2)])
+    settings = json.dumps({"settings": {"num_draws": DRAWS + 1}})
+    idata["sample_stats"].attrs["inference_library_settings"] = settings
+    said = f"it was interrupted after {DRAWS} of {DRAWS + 1} draws a chain; let it run to its end"
+    size = (CHAINS, DRAWS)
+    expected = gate.Convergence("fit", *size, np.inf, 0.0, 0.0, 2, 0.0, (said,), judged=False)
+    assert judge(idata) == expected
+    drawn = xr.DataArray(np.arange(DRAWS) < 900, dims="draw")  # shorter chains end in NaN
+    stats = idata["sample_stats"]
+    stats["diverging"] = stats["diverging"].where(drawn)
+    assert judge(idata) == expected
+    stuck = judge(tanks(np.zeros((CHAINS, DRAWS, 3))), name="stuck")
+    assert stuck == gate.Convergence(
+        "stuck", *size, np.inf, 0.0, 0.0, 0, 0.0, stuck.problems, judged=False
+    )
+
+
+def test_a_fit_that_nobody_named_is_a_fit():
+    verdicts = judge(tanks(good(3))), check_convergence(tanks(good(3)))
+    assert [verdict.name for verdict in verdicts] == ["fit", "fit"]
+
+
 def test_a_verdict_reads_as_a_sentence():
     assert repr(judge(tanks(good(3)), name="frogs")).startswith("frogs converged: R-hat ≤")
     assert "frogs fails: R-hat" in repr(judge(tanks(shifted()), name="frogs"))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 import utils
+from rethinking.transforms import as_counts, as_floats, is_missing
 
 # A busy machine is no failure, and a failure must come back when the test is run again.
 settings.register_profile("course", deadline=None, derandomize=True)
@@ -101,3 +102,85 @@ def test_model_variables_are_sent_to_pymc():
     tensor = pytest.importorskip("pytensor.tensor")
     with pytest.raises(TypeError, match=r"Inside a model use pm\.math\.invlogit"):
         utils.invlogit(tensor.dscalar())
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "says"),
+    [
+        ([1, np.nan], [2, 2], "at position 1 there are nan of 2. Leave out what is missing."),
+        ([1, 1], [np.nan, 2], "at position 0 there are 1 of nan. Leave out what is missing."),
+        ([2, 3], [2, 2], "at position 1 there are 3 of 2. Exchange the two: they seem to be"),
+        ([1, 3], [2, 2], "at position 1 there are 3 of 2. Correct them."),
+        ([1, 3], [1.5, 3], "whole numbers; at position 0 there are 1 of 1.5. Give counts, not"),
+        ([1], [1, 2], "of shape (1,), and the trials, of shape (2,), must be rows of one length"),
+        ([[1]], [[1]], "of shape (1, 1), and the trials, of shape (1, 1), must be rows of one"),
+    ],
+)
+def test_counts_are_refused_with_their_remedy(successes, trials, says):
+    with pytest.raises(ValueError) as told:
+        as_counts(successes, trials)
+    assert str(told.value).startswith("The successes") and says in str(told.value)
+
+
+def test_counts_are_called_as_the_caller_calls_them():
+    with pytest.raises(ValueError, match=r"The born must lie between 0 and the eggs; .* 3 of 2\."):
+        as_counts([3, 1], [2, 2], names=("born", "eggs"))
+    with pytest.raises(ValueError, match="share of born among eggs is undefined at position 1"):
+        as_counts([1, 0, 0], [2, 0, 0], names=("born", "eggs"), none=False)
+    born, eggs = as_counts([1, 0], [2, 0])
+    assert (born.tolist(), eggs.tolist()) == ([1, 0], [2, 0])
+
+
+def test_counts_of_one_table_keep_together():
+    table = pd.DataFrame({"born": [1, 2], "eggs": [2, 2]})
+    as_counts(table["born"], table["eggs"])
+    as_counts(table["born"].to_numpy()[::-1], table["eggs"].iloc[::-1])
+    with pytest.raises(ValueError, match="do not have the same index"):
+        as_counts(table["born"], table["eggs"].iloc[::-1])
+
+
+@pytest.mark.parametrize("function", [utils.logit, utils.invlogit])
+def test_the_function_that_was_meant_is_named(function):
+    name = function.__name__
+    with pytest.raises(
+        TypeError, match=rf"^The function {name} needs numbers, not list\. .*\b{name}\.$"
+    ):
+        function(["a"])
+
+
+def test_tables_and_objects_keep_their_names():
+    table = pd.DataFrame({"a": [0.5, 0.8], "b": [0.1, 0.2]}, index=["x", "y"])
+    for given_table in (table, table.astype(object)):
+        pd.testing.assert_frame_equal(utils.logit(given_table), np.log(table / (1 - table)))
+    series = pd.Series([0.5, 0.8], index=["x", "y"], name="p", dtype=object)
+    pd.testing.assert_series_equal(utils.logit(series), utils.logit(series.astype(float)))
+    named = xr.DataArray(np.array([0.5, None], object), dims="tank", coords={"tank": ["A", "B"]})
+    assert utils.logit(named).sel(tank="A") == 0
+    assert utils.logit(np.array([0.5], "float32")).dtype == "float32"
+    whole = utils.invlogit(pd.Series([0, 1]))
+    assert whole.tolist() == [0.5, utils.invlogit(1.0)]
+
+
+def test_missing_in_tables_dates_and_masks():
+    masked = np.ma.masked_array([1.0, np.nan, 3.0], mask=[True, False, False])
+    assert is_missing(masked).tolist() == [True, True, False]
+    assert is_missing(masked.astype(object)).tolist() == [True, True, False]
+    assert is_missing(np.array([["a", None], [np.ma.masked, 1]], object)).tolist() == [
+        [False, True],
+        [True, False],
+    ]
+    assert is_missing(None).shape == () and bool(is_missing(np.ma.masked))
+    assert is_missing(["no", ""]).tolist() == [False, False]
+    for kind, value in (("M8[D]", "NaT"), ("m8[D]", "NaT"), (complex, np.nan)):
+        found = as_floats(np.array([value], kind))
+        assert np.isnan(found).all() and found.dtype == float
+    assert as_floats([1, np.timedelta64("NaT", "D")]).tolist() == pytest.approx(
+        [1, np.nan], nan_ok=True
+    )
+    for value in (np.timedelta64(1, "D"), np.datetime64("2026-11-28"), 1j):
+        with pytest.raises((TypeError, ValueError)):
+            as_floats([value])
+        with pytest.raises((TypeError, ValueError)):
+            as_floats([value, np.datetime64("NaT", "D")])
+        with pytest.raises((TypeError, ValueError)):
+            as_floats([value, None])

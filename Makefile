@@ -5,7 +5,7 @@
 PY = .venv/bin/python
 ONE = $(if $(NOTEBOOK),--notebook $(NOTEBOOK))
 
-.PHONY: help setup course check test lab render site measure bench lint format lock clean distclean
+.PHONY: help setup course check test lab render site measure bench calibrate lint format lock clean distclean
 
 help: ## list these commands
 	@echo 'make course and make test are all a newcomer needs. The commands:'
@@ -43,6 +43,9 @@ measure: setup ## say how long each notebook is to read and to run (pages: after
 
 bench: setup ## compare samplers: 20 minutes, or 3 with QUICK=1
 	$(PY) -m benchmarks.run $(if $(filter-out 0,$(QUICK)),--quick)
+
+calibrate: setup ## calibrate the models of all lectures on simulated data: 20 minutes
+	$(PY) -m studies.model_calibration
 
 lint: setup ## check style and format of the code, in notebooks too
 	$(PY) -m ruff check .

@@ -34,6 +34,7 @@ from publish.files import (
     why_stale,
 )
 from publish.pages.address import project_address
+from publish.pages.calibration import calibration_page
 from publish.pages.helpers import helpers_page
 from publish.pages.samplers import samplers_page
 from publish.pages.text import (
@@ -128,6 +129,9 @@ def assemble(notebooks: Path, target: Path, root: Path = ROOT) -> None:
         "index": front_page(front, lectures, target, project_address(root)),
         "helpers": helpers_page(text_of("utils.py")),
         "samplers": samplers_page(samplers, root / "benchmarks" / "results", target),
+        "calibration": calibration_page(
+            text_of("publish/pages/calibration.md"), root / "studies", target
+        ),
         "data": data_page(root / "data"),
         "errata": text_of("publish/pages/errata.md"),
         "status": status_page(lectures),

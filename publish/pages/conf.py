@@ -81,6 +81,7 @@ html_context = {
         ("index", "Lectures"),
         ("helpers", "Helpers"),
         ("samplers", "Samplers"),
+        ("calibration", "Calibration"),
         ("data", "Data"),
         ("errata", "Errata"),
         ("status", "Status"),

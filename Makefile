@@ -5,7 +5,7 @@
 PY = .venv/bin/python
 ONE = $(if $(NOTEBOOK),--notebook $(NOTEBOOK))
 
-.PHONY: help setup course check test new lab render site wheel measure bench lint format lock clean distclean
+.PHONY: help setup course check test new lab render site wheel measure bench calibrate parity mutate lint format lock clean distclean
 
 help: ## list these commands
 	@echo 'make course and make test are all a newcomer needs. The commands:'
@@ -52,7 +52,12 @@ wheel: setup ## build in _build/wheel what makes a notebook run in any folder
 bench: setup ## compare samplers: 20 minutes, or 3 with QUICK=1
 	$(PY) -m benchmarks.run $(if $(filter-out 0,$(QUICK)),--quick)
 
-.PHONY: mutate
+calibrate: setup ## calibrate the models of all lectures on simulated data: 20 minutes
+	$(PY) -m studies.model_calibration
+
+parity: setup ## renew the page that puts our numbers beside others' (after make course)
+	$(PY) -m tests.parity $(NOTEBOOK)
+
 mutate: setup ## say which mistakes in rethinking no test notices, in hours (MODULE=gate: one)
 	$(PY) -m tests.mutate $(MODULE)
 

@@ -11,7 +11,8 @@ import pandas as pd
 import xarray as xr
 from arviz_stats.ecdf_utils import ecdf_pit
 
-BAND_SIMULATIONS = 2000
+#: Simulated uniform samples that leave a band, of all that its width is taken from.
+BAND_OUTSIDE = 20
 
 
 def pit_values(
@@ -87,7 +88,9 @@ def calibration_table(pit: xr.Dataset, *, prob: float = 0.95) -> pd.DataFrame:
 
 @cache
 def _band_of(n: int, prob: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    points, _, lower, upper = ecdf_pit(np.zeros(n), prob, n_simulations=BAND_SIMULATIONS)
+    points, _, lower, upper = ecdf_pit(
+        np.zeros(n), prob, n_simulations=round(BAND_OUTSIDE / (1 - prob))
+    )
     return points, lower, upper
 
 

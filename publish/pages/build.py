@@ -35,6 +35,7 @@ from publish.files import (
     why_stale,
 )
 from publish.pages.address import project_address
+from publish.pages.calibration import calibration_page
 from publish.pages.helpers import helpers_page
 from publish.pages.parity import parity_page
 from publish.pages.samplers import samplers_page
@@ -137,6 +138,9 @@ def assemble(notebooks: Path, target: Path, root: Path = ROOT) -> None:
         "index": front_page(front, lectures, target, address),
         "helpers": helpers_page(text_of("utils.py")),
         "samplers": samplers_page(samplers, root / "benchmarks" / "results", target),
+        "calibration": calibration_page(
+            text_of("publish/pages/calibration.md"), root / "studies", target
+        ),
         "data": data_page(root / "data"),
         "errata": text_of("publish/pages/errata.md"),
         "status": status_page(lectures),

@@ -17,7 +17,7 @@ from tests.publish.planted import ADDRESS, ALT, GRAPH_ALT, LIVING_ALT, planted
 def root(tmp_path_factory):
     """A project with an address, and with the planted notebook alone."""
     folder = tmp_path_factory.mktemp("the site")
-    for part in ("publish/pages", "data", "benchmarks/results"):
+    for part in ("publish/pages", "data", "benchmarks/results", "studies"):
         shutil.copytree(ROOT / part, folder / part)
     # The errata name lectures that are not built here; of helpers there is none to wait for.
     (folder / "publish/pages/errata.md").write_text("# Errata\n")

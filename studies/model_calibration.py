@@ -37,8 +37,9 @@ from studies.calibrated_models import FAMILIES, Family
 from studies.calibration import _band, calibration_table
 from studies.pool import PACKAGES, ROOT, StudyError, fit_judged, process_pool, run_all
 
-HERE = Path(__file__).resolve().parent
-RESULT, RECORD, FIGURE = (HERE / f"model-calibration.{end}" for end in ("csv", "yml", "png"))
+# Beside the page and not here: no notebook depends on them.
+PAGES = ROOT / "publish" / "pages"
+RESULT, RECORD, FIGURE = (PAGES / f"model-calibration.{end}" for end in ("csv", "yml", "png"))
 COMMAND = "make calibrate"
 SEED = 18
 DATA_SETS, WITH_MISTAKE = 150, 60

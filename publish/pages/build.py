@@ -139,7 +139,7 @@ def assemble(notebooks: Path, target: Path, root: Path = ROOT) -> None:
         "helpers": helpers_page(text_of("utils.py")),
         "samplers": samplers_page(samplers, root / "benchmarks" / "results", target),
         "calibration": calibration_page(
-            text_of("publish/pages/calibration.md"), root / "studies", target
+            text_of("publish/pages/calibration.md"), root / "publish" / "pages", target
         ),
         "data": data_page(root / "data"),
         "errata": text_of("publish/pages/errata.md"),

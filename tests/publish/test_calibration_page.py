@@ -11,7 +11,7 @@ import yaml
 from publish.files import ROOT, CourseError
 from publish.pages.calibration import BLANK, blanks, calibration_page
 
-RESULTS = ROOT / "studies"
+RESULTS = ROOT / "publish" / "pages"
 TEMPLATE = (ROOT / "publish" / "pages" / "calibration.md").read_text(encoding="utf-8")
 RECORD = yaml.safe_load((RESULTS / "model-calibration.yml").read_text(encoding="utf-8"))
 
@@ -45,8 +45,10 @@ def test_no_result_is_typed():
 
 
 def test_what_is_missing_is_named(tmp_path):
-    shutil.copytree(RESULTS, tmp_path / "studies", ignore=shutil.ignore_patterns("*.py"))
+    (tmp_path / "results").mkdir()
+    for path in RESULTS.glob("model-calibration.*"):
+        shutil.copy(path, tmp_path / "results")
     with pytest.raises(CourseError, match=r"nothing fills «\[\[weather\]\]»"):
-        calibration_page("[[weather]]", tmp_path / "studies", tmp_path)
+        calibration_page("[[weather]]", tmp_path / "results", tmp_path)
     with pytest.raises(CourseError, match=r"model-calibration\.yml is missing: .*make calibrate"):
         calibration_page(TEMPLATE, tmp_path, tmp_path)

@@ -33,8 +33,8 @@ def calibration_page(template: str, results: Path, folder: Path) -> str:
         shutil.copy(results / "model-calibration.png", folder)
     except FileNotFoundError as error:
         raise CourseError(
-            f"publish/pages/{Path(error.filename).name} is missing: get it back with git, or make it "
-            "with `make calibrate`."
+            f"publish/pages/{Path(error.filename).name} is missing: get it back with git, or make "
+            "it with `make calibrate`."
         ) from None
     known = blanks(record)
 

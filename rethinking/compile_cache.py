@@ -153,9 +153,10 @@ class _Files(caching.IndexDataCacheFile):
         with contextlib.suppress(OSError):
             super().save(key, data)
 
-    def _dump(self, found: object) -> bytes:
-        content = super()._dump(found)
-        return content + hashlib.sha256(content).digest()  # pickle reads no further than its end
+    def _save_data(self, name: str, data: object) -> None:
+        content = self._dump(data)
+        with self._open_for_write(self._data_path(name)) as file:
+            file.write(content + hashlib.sha256(content).digest())
 
     def _load_index(self) -> dict:
         try:

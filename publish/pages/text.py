@@ -66,6 +66,12 @@ class Lecture:
         return self.nb.cells[0].source.partition("\n")[0].removeprefix("# ")
 
     @property
+    def numbered(self) -> str:
+        """Its title after its number, by which the texts call it."""
+        number = self.name.partition("-")[0]
+        return self.title if number == "00" else f"{number} {self.title}"
+
+    @property
     def reading(self) -> float:
         """Minutes to read it."""
         return measure(self.nb, "")["minutes"]
@@ -134,7 +140,7 @@ def contents(lectures: list[Lecture]) -> str:
     """Return the menu: the notebooks by group."""
     trees = []
     for group in GROUPS:
-        names = [one.name for one in lectures if one.group == group]
+        names = [f"{one.numbered} <{one.name}>" for one in lectures if one.group == group]
         lines = [
             "```{toctree}",
             f":caption: {group}",

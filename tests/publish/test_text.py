@@ -84,7 +84,7 @@ def test_the_menu_has_each_notebook_in_its_group(lectures):
     trees = re.findall(
         r":caption: (.+)\n(?::.+\n)*\n((?:.+\n)+?)```", pages.contents([*others, start])
     )
-    menu = {caption: names.split() for caption, names in trees}
+    menu = {caption: re.findall("<(.+)>", names) for caption, names in trees}
     dives = [one.name for one in others if re.match(r"\d+[a-z]", one.name)]
     assert list(menu) == ["Start here", "Lectures", "Deep dives"]
     assert menu["Start here"] == ["00-Start"] and menu["Deep dives"] == dives

@@ -130,7 +130,7 @@ def as_floats(values: ArrayLike) -> np.ndarray:
     if any(isinstance(value, _NO_FLOATS) for value in there):
         raise TypeError("dates and complex numbers are no floats")
     numbers = np.full(array.shape, np.nan)
-    numbers[~missing] = np.array(there, float)
+    numbers[~missing] = there
     return numbers
 
 

@@ -24,6 +24,7 @@ from publish.execute import store
 from publish.files import ROOT, CourseError, code_trees, read_text, replace, select
 from tests import parity_references as exact
 from tests.frog_quadrature import exact_fixed, exact_multilevel, exact_predator
+from tests.frog_quadrature import frogs as frog_table
 from tests.notebooks import test_truth_correlated as correlated
 from tests.notebooks import test_truth_crossed as crossed
 from tests.notebooks import test_truth_districts as districts
@@ -124,6 +125,13 @@ def compare(
 
 def only(found: dict, *names: str) -> dict:
     return {name: found[name] for name in names}
+
+
+def coming_from_elsewhere() -> Iterator[Row]:
+    table = frog_table()
+    group = (table["pred"] == "pred").to_numpy(int)
+    found = exact.two_groups(table["surv"].to_numpy(), table["density"].to_numpy(), group)
+    yield from compare("00", "frog_idata", found, INTEGRATION)
 
 
 def lecture_11() -> Iterator[Row]:
@@ -319,6 +327,7 @@ def dive_14a() -> Iterator[Row]:
 
 
 NOTEBOOKS = {
+    "00": coming_from_elsewhere,
     "11": lecture_11,
     "11a": dive_11a,
     "12": lecture_12,

@@ -178,6 +178,32 @@ def binomial_population(seen: np.ndarray, trials: np.ndarray) -> dict[str, np.nd
     }
 
 
+def two_groups(seen: np.ndarray, trials: np.ndarray, group: np.ndarray) -> dict[str, float]:
+    """alpha ~ Normal(0, sigma) a unit, beta ~ Normal(0, 1.5) a group, sigma ~ Exponential(1).
+
+    Given sigma the groups are independent: a sum for each over its units and its beta.
+    """
+    alpha, beta = np.arange(-12, 14, 0.04), np.linspace(-4, 6, 201)
+    log_sigma = np.linspace(np.log(0.15), np.log(3), 61)
+    like = np.exp(seen[:, None] * alpha - trials[:, None] * np.logaddexp(0, alpha))
+    like /= like.max(axis=1, keepdims=True)
+    log_mass, means = np.empty(len(log_sigma)), np.empty((len(log_sigma), 2))
+    for i, t in enumerate(log_sigma):
+        weights = stats.norm.pdf(alpha, beta[:, None], np.exp(t)) * 0.04
+        log_unit = np.log(weights @ like.T)
+        log_mass[i] = stats.expon.logpdf(np.exp(t)) + t
+        for k in (0, 1):
+            log_beta = log_unit[:, group == k].sum(axis=1) + stats.norm.logpdf(beta, 0, 1.5)
+            log_mass[i] += special.logsumexp(log_beta)
+            means[i, k] = np.exp(log_beta - special.logsumexp(log_beta)) @ beta
+    mass = np.exp(log_mass - special.logsumexp(log_mass))
+    return {
+        "sigma": float(mass @ np.exp(log_sigma)),
+        "beta[0]": float(mass @ means[:, 0]),
+        "beta[1]": float(mass @ means[:, 1]),
+    }
+
+
 # --- Random confounds --------------------------------------------------------------------------
 
 

@@ -270,7 +270,6 @@ def leave_one_out(log_likelihood: xr.DataArray, *, name: str, recorded: bool = T
         {
             "posterior": xr.Dataset({"draws": log_likelihood.isel({dim: 0}, drop=True)}),
             "log_likelihood": log_likelihood.to_dataset(name="y"),
-            "observed_data": xr.Dataset(),
         }
     )
     with warnings.catch_warnings():

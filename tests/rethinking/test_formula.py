@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rethinking import display
-from rethinking.formula.typeset import CHANGED_COLOR
+from rethinking.formula.typeset import CHANGED_COLOR, latex
 from rethinking.ordered_logit import OrderedLogit
 from utils import FormulaError, show_formula
 
@@ -130,6 +130,10 @@ def test_expressions_are_typeset_as_they_bind(text, shown):
     first, *_ = shown.markdown.splitlines()[2:]
     assert first.removesuffix(r" \\") == f"d &= {EXPRESSIONS[text]}"
     assert "operatorname" not in shown.markdown
+
+
+def test_infinity_is_a_sign():
+    assert latex(ast.parse("a[i] - inf", mode="eval").body) == r"a_{i} - \infty"
 
 
 # --- what is compared

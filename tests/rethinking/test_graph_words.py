@@ -383,3 +383,32 @@ def test_the_same_bytes_as_graphviz_own_way():
         ">", f">\n<title>{alt}</title>", 1
     )
     assert isinstance(graph, graphviz.Digraph)
+
+
+@pytest.mark.parametrize(
+    ("node", "says"),
+    [
+        ({"colorscheme": "svg", "color": "red"}, " Drawn with thick lines: A."),
+        ({"color": "transparent"}, ""),
+        ({"color": "red", "penwidth": "1.2"}, " Drawn in red: A."),
+    ],
+)
+def test_only_what_tells_a_node_apart_is_told(node, says):
+    graph = draw_causal_graph([("A", "B")], {"A": node})
+    assert graph.alt == f"Causal graph. A → B.{says}"
+
+
+def test_a_tail_without_a_head_on_it_is_none():
+    both = {"dir": "both", "arrowtail": "none"}
+    assert draw_causal_graph([("A", "B")], None, {("A", "B"): both}).alt.endswith("A → B.")
+
+
+def test_a_name_that_reads_like_markup_is_kept():
+    graph = draw_causal_graph([("<&lt;ab&gt;>", "B")])
+    assert graph.alt == "Causal graph. <ab> → B."
+    assert set(drawn(graph)) == {"<ab>", "B"}
+
+
+def test_the_nodes_that_there_are_are_listed():
+    with pytest.raises(ValueError, match=r"Its nodes are 'A', 'B', 'C'\.$"):
+        draw_causal_graph([("A", "B"), ("A", "C")], unobserved="D")

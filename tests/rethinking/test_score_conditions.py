@@ -222,3 +222,34 @@ def test_means_and_deviations_that_are_no_numbers():
     for sigma in (-1.0, np.nan, np.inf):
         with pytest.raises(ValueError, match=f"finite and not below 0; it is {sigma:g}"):
             mean_invlogit_normal(xr.DataArray(0.0), sigma)
+
+
+def test_draws_in_another_order_are_paired_by_their_names():
+    mu = xr.DataArray([0.0, 1.0, 2.0], dims="draw", coords={"draw": [0, 1, 2]})
+    sigma = xr.DataArray([0.5, 1.0, 3.0], dims="draw", coords={"draw": [0, 1, 2]})
+    turned = sigma.isel(draw=[2, 0, 1])
+    for function in (
+        mean_invlogit_normal,
+        lambda mu, sigma: integrated_log_likelihood([1, 2], [3, 3], mu, sigma),
+    ):
+        found = function(mu, turned).sel(draw=[0, 1, 2])
+        np.testing.assert_array_equal(found, function(mu, sigma))
+    with pytest.raises(ValueError, match="There are 2 successes, but sigma has 3 along 'draw'"):
+        integrated_log_likelihood([1, 2], [3, 3], xr.DataArray(0.0), sigma, dim="draw")
+
+
+def test_the_spline_takes_the_nodes_that_were_asked_for():
+    mu = xr.DataArray(np.linspace(-2, 2, 1000), dims="draw")
+    few = integrated_log_likelihood([3], [9], mu, 4.0, n_nodes=3)
+    direct = integrated_log_likelihood([3], [9], mu, xr.full_like(mu, 4.0), n_nodes=3)
+    np.testing.assert_allclose(few, direct, rtol=0, atol=1e-6)
+    assert abs(few - integrated_log_likelihood([3], [9], mu, 4.0)).max() > 1e-3
+
+
+def test_the_two_scores_are_called_a_and_b():
+    one = log_likelihood()
+    two = one.assign_coords(tank=list("ABCDEFGI"))
+    with pytest.raises(
+        ValueError, match=r"^The scores a and the scores b are not of the same tank"
+    ):
+        paired_difference(score(one), score(two))

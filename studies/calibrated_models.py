@@ -249,8 +249,8 @@ def _predators(rng: Generator) -> Drawn:
     "13",
     "district_model",
     ("alpha_bar", "sigma", "alpha"),
-    ("alpha_bar + sigma *", "alpha_bar + sigma**2 *"),
-    "sigma taken for a variance",
+    ("p[district_idx]", "p[district_idx[::-1]]"),
+    "districts in the reverse order",
 )
 def _districts(rng: Generator) -> Drawn:
     alpha_bar, sigma = rng.normal(0, 1), rng.exponential()

@@ -178,7 +178,8 @@ class Fitted:
             ends = {name: 0} if below.size == 1 else {f"{name}, first": 0, f"{name}, last": -1}
             for label, at in ends.items():
                 # a whole number becomes a real one by a random fraction
-                row["pit"][label] = round((below[at] + rng.uniform()) / (RANKS + 1), 4)
+                value = round((below[at] + rng.uniform()) / (RANKS + 1), 4)
+                row["pit"][label] = min(max(value, 1e-4), 1 - 1e-4)  # a 1 would have p = 0
         return row | {"seconds": time.process_time() - start}
 
 

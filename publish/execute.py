@@ -223,10 +223,14 @@ def _share_out(run: Run, cell: NotebookNode, took: float, lines: list[dict], fir
 
 def _peak_memory(client: NotebookClient) -> float:
     """Return the largest memory the kernel's process had, in MB."""
-    peak = "__import__('resource').getrusage(__import__('resource').RUSAGE_SELF).ru_maxrss"
     if sys.platform == "win32":
-        peak = "__import__('psutil').Process().memory_info().peak_wset / 1024"
+        peak = "__import__('psutil').Process().memory_info().peak_wset / 2**20"
+    elif sys.platform == "darwin":
+        peak = "__import__('resource').getrusage(0).ru_maxrss / 2**20"
+    else:
+        # Not ru_maxrss, which begins with the memory of the process that started this one.
+        status = "open('/proc/self/status', encoding='utf-8').read()"
+        peak = f"int({status}.split('VmHWM:')[1].split()[0]) / 1024"
     message = client.kc.execute("", silent=True, user_expressions={"peak": peak})
     answer = client.wait_for_reply(message)["content"]["user_expressions"]["peak"]
-    # Linux counts in kilobytes, macOS in bytes.
-    return float(answer["data"]["text/plain"]) / (1e6 if sys.platform == "darwin" else 1024)
+    return float(answer["data"]["text/plain"])

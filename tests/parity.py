@@ -66,7 +66,7 @@ class Row:
 @cache
 def recorded(number: str) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
     """Means and errors that a notebook's run recorded, by fit and variable."""
-    (source,) = select([number])
+    (source,) = select([STEMS[number]])
     path = store() / f"{source.stem}.jsonl"
     if not path.is_file():
         raise CourseError(f"{source.stem} has no run; run `make course` first.")
@@ -94,7 +94,7 @@ def ours(number: str, fit: str, quantity: str) -> tuple[float, float]:
 @cache
 def names_of(number: str, *wanted: str) -> dict:
     """Names that a notebook's first cells define: data that it simulates."""
-    (source,) = select([number])
+    (source,) = select([STEMS[number]])
     nb = read_text(source.read_text(encoding="utf-8"), source)
     names: dict = {"__name__": "notebook"}
     for _, tree in code_trees(nb):
@@ -120,7 +120,7 @@ def compare(
         reference, error = value if isinstance(value, tuple) else (float(value), 0.0)
         mean, own = ours(number, fit, quantity)
         name = f"{label or fit.removesuffix('_idata').replace('_', ' ')}: {quantity}"
-        yield Row(number, fit, name, mean, own, float(reference), float(error), source, why)
+        yield Row(STEMS[number], fit, name, mean, own, float(reference), float(error), source, why)
 
 
 def only(found: dict, *names: str) -> dict:
@@ -274,7 +274,7 @@ def dive_12d() -> Iterator[Row]:
 
 
 def dive_12e() -> Iterator[Row]:
-    (source,) = select(["12e"])
+    (source,) = select([STEMS["12e"]])
     rows = map(json.loads, (store() / f"{source.stem}.jsonl").read_text("utf-8").splitlines())
     claims = {row["statement"]: row for row in rows if row["kind"] == "claim"}
     for size, (reference, error) in exact.gains().items():
@@ -327,20 +327,21 @@ def dive_14a() -> Iterator[Row]:
 
 
 NOTEBOOKS = {
-    "00": coming_from_elsewhere,
-    "11": lecture_11,
-    "11a": dive_11a,
-    "12": lecture_12,
-    "12a": dive_12a,
-    "12b": dive_12b,
-    "12c": dive_12c,
-    "12d": dive_12d,
-    "12e": dive_12e,
-    "12f": dive_12f,
-    "13": lecture_13,
-    "14": lecture_14,
-    "14a": dive_14a,
+    "00-Coming_from_R_or_PyMC_5": coming_from_elsewhere,
+    "11-Ordered_Categories": lecture_11,
+    "11a-Metric_Models_on_Ordinal_Data": dive_11a,
+    "12-Multilevel_Models": lecture_12,
+    "12a-Simulating_Pooling_and_Shrinkage": dive_12a,
+    "12b-What_Memory_Is_Worth": dive_12b,
+    "12c-Scoring_Multilevel_Models": dive_12c,
+    "12d-Random_Confounds": dive_12d,
+    "12e-A_Thousand_Schools": dive_12e,
+    "12f-Practical_Difficulties": dive_12f,
+    "13-Multilevel_Adventures": lecture_13,
+    "14-Correlated_Features": lecture_14,
+    "14a-Inconvenient_Posteriors": dive_14a,
 }
+STEMS = {stem.partition("-")[0]: stem for stem in NOTEBOOKS}
 
 
 def read(path=STORED) -> list[Row]:
@@ -355,7 +356,7 @@ def read(path=STORED) -> list[Row]:
 def main(numbers: list[str]) -> None:
     """Compute the references of these notebooks, or of all, and store the table."""
     matplotlib.use("Agg")
-    for number in numbers or NOTEBOOKS:
+    for number in [source.stem for source in select(numbers)] if numbers else NOTEBOOKS:
         found = {row.notebook: [] for row in (read() if STORED.is_file() else [])}
         for row in read() if STORED.is_file() else []:
             found[row.notebook].append(row)

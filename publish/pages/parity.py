@@ -35,7 +35,7 @@ def parity_page(stored: Path, lectures: list[Lecture]) -> str:
         rows = list(csv.DictReader(file))
     parts = [HEAD]
     for one in lectures:
-        own = [row for row in rows if one.name.startswith(f"{row['notebook']}-")]
+        own = [row for row in rows if row["notebook"] == one.name]
         if not own:
             continue
         head = ["quantity", "from", "ours", "reference", "difference in errors"]
